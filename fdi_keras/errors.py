@@ -1,0 +1,116 @@
+"""Every error that fdi_keras raises on purpose.
+
+An error message is part of the interface: it says what is wrong, what was
+expected, what was received and what to do. The command line prints the message
+alone; a traceback means that the program itself is at fault.
+
+The hierarchy::
+
+    FdiError
+    ├── UsageError                a wrong argument: an unknown name, a value out of its limits
+    ├── StorageError              a folder that cannot be written, a full disk
+    ├── JournalError              a journal that cannot be read
+    ├── DeviceError
+    │   ├── DeviceNotFoundError   no such device
+    │   ├── DeviceBusyError       another campaign holds the device and runtime
+    │   └── MeasurementError      one measurement failed: a crash, a time-out, a refused model
+    ├── CampaignError             a campaign that cannot start, resume or learn anything
+    ├── ProfileError
+    │   ├── ProfileNotFoundError
+    │   ├── ProfileInvalidError   damaged, foreign or inconsistent
+    │   └── ProfileVersionError   written by a newer version
+    ├── ModelError
+    │   ├── ModelFileError        a file that is no Keras or TFLite model
+    │   ├── UnsupportedModelError a model that cannot be read as a graph of layers
+    │   ├── NothingToPruneError   a model without a single prunable channel space
+    │   └── ExportError           LiteRT conversion failed
+    ├── UnknownOperatorsError     a profile that knows none of a network's operators
+    ├── TargetError               a target that no width of the network can meet
+    └── TrainingDivergedError     NaN or infinity in the loss
+"""
+
+from __future__ import annotations
+
+
+class FdiError(Exception):
+    """Base of all expected errors; its text is written for the user."""
+
+
+class UsageError(FdiError, ValueError):
+    """An argument is unknown or outside its limits."""
+
+
+class StorageError(FdiError, OSError):
+    """A file or folder could not be written."""
+
+
+class JournalError(FdiError):
+    """A journal is damaged, foreign or from a newer version."""
+
+
+class DeviceError(FdiError):
+    """Something about a device."""
+
+
+class DeviceNotFoundError(DeviceError, LookupError):
+    """No device answers to this name."""
+
+
+class DeviceBusyError(DeviceError):
+    """Another campaign is running on the same device and runtime."""
+
+
+class MeasurementError(DeviceError):
+    """One measurement failed; the campaign goes on."""
+
+
+class CampaignError(FdiError):
+    """A campaign cannot start, resume or learn anything."""
+
+
+class ProfileError(FdiError):
+    """Something about a profile file."""
+
+
+class ProfileNotFoundError(ProfileError, LookupError):
+    """No file and no bundled profile of this name."""
+
+
+class ProfileInvalidError(ProfileError, ValueError):
+    """A profile file is damaged, foreign or contradicts itself."""
+
+
+class ProfileVersionError(ProfileError):
+    """A profile file was written by a newer version of fdi_keras."""
+
+
+class ModelError(FdiError):
+    """Something about a network."""
+
+
+class ModelFileError(ModelError, ValueError):
+    """A file is no Keras or TFLite model."""
+
+
+class UnsupportedModelError(ModelError, TypeError):
+    """A model cannot be read as a graph of layers."""
+
+
+class NothingToPruneError(ModelError, ValueError):
+    """A model has no channel space that could be narrowed."""
+
+
+class ExportError(ModelError):
+    """A model could not be converted to LiteRT."""
+
+
+class UnknownOperatorsError(FdiError, ValueError):
+    """A profile knows none of a network's operators."""
+
+
+class TargetError(FdiError, ValueError):
+    """A latency target cannot be met by any width of the network."""
+
+
+class TrainingDivergedError(FdiError, ArithmeticError):
+    """The loss became NaN or infinite."""
