@@ -1,0 +1,151 @@
+"""What every device offers, whether it is this computer or a phone on a cable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Defaults of a measurement, in seconds: our choice, enough for a median that
+#: repeats within 1 % on a quiet computer.
+BUDGET_S = 0.25
+WARMUP_S = 0.02
+MIN_RUNS = 5
+
+
+class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What executes models on a device. Times made by different runtimes do not compare.
+
+    Attributes:
+        name: ``"litert"``.
+        version: as its package reports it.
+        delegate: which kernels run the operators (``"xnnpack"``).
+        threads: how many threads a model may use.
+        precision: of tensors and arithmetic.
+    """
+
+    name: str
+    version: str
+    delegate: str = "xnnpack"
+    threads: int = 1
+    precision: str = "float32"
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device as it is listed.
+
+    Attributes:
+        id: what ``--device`` takes (``"local"``).
+        name: for people, usually the processor.
+        kind: ``"computer"`` or ``"phone"``.
+        state: ``"ready"``, or in a few words why it is not.
+        details: what else is known (cores, memory, operating system, ...).
+    """
+
+    id: str
+    name: str
+    kind: Literal["computer", "phone"]
+    state: str = "ready"
+    details: dict[str, Any] = {}
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long one execution of a model takes.
+
+    Attributes:
+        median_ms: median over the readings, in ms.
+        iqr_ms: distance of their quartiles, in ms.
+        min_ms: the fastest reading, in ms.
+        runs: how many executions were timed. Very short models are timed several
+            executions a reading, so there may be fewer readings than runs.
+    """
+
+    median_ms: float
+    iqr_ms: float
+    min_ms: float
+    runs: int
+
+
+class Runner(Protocol):
+    """An opened device. Use it in a ``with`` statement, or call :meth:`close`.
+
+    Every method that executes a model raises MeasurementError when the runtime
+    refuses the model, crashes, or does not answer in time; the runner stays
+    usable afterwards.
+    """
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    def time(
+        self,
+        model: bytes,
+        *,
+        budget_s: float = BUDGET_S,
+        warmup_s: float = WARMUP_S,
+        min_runs: int = MIN_RUNS,
+    ) -> Timing:
+        """Time one model on random inputs.
+
+        Args:
+            model: content of a ``.tflite`` file.
+            budget_s: stop after this time; earlier when the readings agree.
+            warmup_s: execute this long before the first reading.
+            min_runs: take at least so many readings, whatever the budget.
+        """
+        ...
+
+    def time_interleaved(
+        self,
+        models: Sequence[bytes],
+        *,
+        rounds: int = 20,
+        budget_s: float = 1.0,
+        warmup_s: float = 0.1,
+    ) -> list[Timing]:
+        """Time several models in short turns, A B C A B C, so that drift hits all alike.
+
+        Args:
+            models: contents of ``.tflite`` files; all are loaded at once.
+            rounds: how many turns each model has.
+            budget_s: seconds for each model over all its turns.
+            warmup_s: seconds of execution for each model before the first turn.
+        """
+        ...
+
+    def run(self, model: bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs of one execution.
+
+        Inputs and outputs stand in the order of the Keras model that was exported
+        (of the graph, in a file without a signature); their shapes are the model's.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Device(Protocol):
+    """Something that executes models."""
+
+    @property
+    def info(self) -> DeviceInfo: ...
+
+    def open(self, threads: int = 1) -> Runner:
+        """Make the device ready to time models with ``threads`` threads.
+
+        Raises:
+            UsageError: ``threads`` is not a positive number.
+            DeviceError: the device or its runtime does not answer.
+        """
+        ...

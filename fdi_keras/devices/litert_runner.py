@@ -1,0 +1,122 @@
+"""Times models with LiteRT and XNNPACK in a child process on this computer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fdi_keras.devices.base import BUDGET_S, MIN_RUNS, WARMUP_S, Runtime, Timing
+from fdi_keras.devices.child import Child
+from fdi_keras.errors import MeasurementError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WORKER = "fdi_keras.devices.litert_worker"
+
+
+class LitertRunner:
+    """See :class:`fdi_keras.devices.base.Runner`.
+
+    The child starts with the first measurement. When it dies, that measurement
+    raises MeasurementError and the next one starts another.
+
+    Args:
+        runtime: what to report; its ``threads`` are what the models get.
+        timeout_s: a measurement that takes this much longer than it was asked to
+            is taken for hung. Covers loading and a first slow execution.
+    """
+
+    def __init__(self, runtime: Runtime, timeout_s: float = 60.0):
+        self._runtime = runtime
+        self._timeout_s = timeout_s
+        self._child: Child | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._runtime
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, None while there is none."""
+        return self._child.pid if self._child else None
+
+    def time(
+        self,
+        model: bytes,
+        *,
+        budget_s: float = BUDGET_S,
+        warmup_s: float = WARMUP_S,
+        min_runs: int = MIN_RUNS,
+    ) -> Timing:
+        _check_seconds(budget_s=budget_s, warmup_s=warmup_s)
+        request = {"do": "time", "budget_s": budget_s, "warmup_s": warmup_s, "min_runs": min_runs}
+        answer, _ = self._ask(request, [model], budget_s + warmup_s)
+        return msgspec.convert(answer["timings"][0], Timing)
+
+    def time_interleaved(
+        self,
+        models: Sequence[bytes],
+        *,
+        rounds: int = 20,
+        budget_s: float = 1.0,
+        warmup_s: float = 0.1,
+    ) -> list[Timing]:
+        _check_seconds(budget_s=budget_s, warmup_s=warmup_s)
+        if rounds < 1:
+            raise UsageError(f"rounds must be at least 1; received {rounds}.")
+        request = {"do": "interleave", "rounds": rounds, "budget_s": budget_s, "warmup_s": warmup_s}
+        answer, _ = self._ask(request, models, len(models) * (budget_s + warmup_s))
+        return msgspec.convert(answer["timings"], list[Timing])
+
+    def run(self, model: bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        import numpy as np
+
+        tensors = [np.ascontiguousarray(value) for value in inputs]
+        described = [{"dtype": value.dtype.str, "shape": np.shape(given)}
+                     for value, given in zip(tensors, inputs, strict=True)]  # fmt: skip
+        request = {"do": "run", "tensors": described}
+        answer, chunks = self._ask(request, [model, *(value.tobytes() for value in tensors)], 0.0)
+        return [
+            np.frombuffer(chunk, tensor["dtype"]).reshape(tensor["shape"])
+            for tensor, chunk in zip(answer["tensors"], chunks, strict=True)
+        ]
+
+    def close(self) -> None:
+        if self._child:
+            self._child.close()
+            self._child = None
+
+    def __enter__(self) -> LitertRunner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(
+        self, request: dict[str, Any], chunks: Sequence[bytes], lasts_s: float
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        if self._child is not None and not self._child.alive:
+            self.close()  # it died between two measurements: this one need not suffer
+        if self._child is None:
+            self._child = Child(WORKER, str(self._runtime.threads))
+        try:
+            answer, tensors = self._child.ask(request, chunks, self._timeout_s + lasts_s)
+        except BaseException:
+            self._child = None
+            raise
+        if "error" in answer:
+            raise MeasurementError(f"LiteRT refused the model: {answer['error'].rstrip('.')}.")
+        return answer, tensors
+
+
+def _check_seconds(**seconds: float) -> None:
+    for name, value in seconds.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{name} must be a number of seconds, zero or more; received {value!r}.")

@@ -1,0 +1,200 @@
+"""The child process that executes models: ``python -m fdi_keras.devices.litert_worker THREADS``.
+
+It reads requests from standard input and answers on standard output, in frames
+(see ``frames.py``), and ends when its input ends, that is, when its parent does.
+It imports LiteRT and numpy only. What LiteRT prints goes to standard error, so
+that it cannot fall between two frames.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fdi_keras.devices.frames import read_frame, write_frame
+
+#: A reading lasts at least this long: models shorter than it are executed several
+#: times between two looks at the clock, whose own cost (0.1 us) then vanishes.
+READING_S = 50e-6
+
+#: Readings agree when their quartiles lie this close, relative to the median (our choice).
+SETTLED = 0.02
+
+#: No measurement stops early before this share of its budget is used.
+SETTLING_SHARE = 0.2
+
+Chunks = list[bytes]
+Invoke = Callable[[], object]
+
+
+def main(threads: int) -> None:
+    requests, answers = _take_standard_streams()
+    if hasattr(signal, "SIGINT"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import ai_edge_litert.interpreter  # noqa: F401 - loaded before the parent is told that we are ready
+
+    gc.disable()  # a collection inside a reading would be measured; main collects between requests
+    write_frame(answers, {"ready": os.getpid()})
+    while True:
+        try:
+            header, chunks = read_frame(requests)
+        except EOFError:
+            return
+        _die_when_stuck(header.get("timeout_s"))
+        try:
+            answer, tensors = _ACTIONS[header["do"]](header, chunks, threads)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            answer, tensors = {"error": str(error) or type(error).__name__}, []
+        gc.collect()
+        try:
+            write_frame(answers, answer, tensors)
+        except BrokenPipeError:
+            return
+
+
+def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the pipe to the parent; whatever else writes to standard output reaches standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return sys.stdin.buffer, answers
+
+
+def _die_when_stuck(seconds: float | None) -> None:
+    """A parent kills a child that hangs; a child that hangs after its parent died kills itself."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(seconds + 5) if seconds else 0)
+
+
+def _time(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
+    invoke = _load(chunks[0], threads).invoke
+    batch = _warm_up(invoke, header["warmup_s"])
+    budget_s, min_runs = header["budget_s"], max(1, header["min_runs"])
+    readings: list[float] = []
+    begin = perf_counter()
+    look_at = SETTLING_SHARE * budget_s
+    while True:
+        readings.append(_reading(invoke, batch))
+        elapsed = perf_counter() - begin
+        if len(readings) < min_runs:
+            continue
+        if elapsed >= budget_s:
+            break
+        if elapsed >= look_at:
+            low, median, high = np.percentile(readings, (25, 50, 75))
+            if high - low <= SETTLED * median:
+                break
+            look_at = 1.5 * elapsed
+    return {"timings": [_summary(readings, batch)]}, []
+
+
+def _interleave(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
+    invokes = [_load(chunk, threads).invoke for chunk in chunks]
+    batches = [_warm_up(invoke, header["warmup_s"]) for invoke in invokes]
+    readings: list[list[float]] = [[] for _ in chunks]
+    turn_s = header["budget_s"] / header["rounds"]
+    for _ in range(header["rounds"]):
+        for invoke, batch, taken in zip(invokes, batches, readings, strict=True):
+            invoke()  # the model before this one has filled the caches
+            end = perf_counter() + turn_s
+            taken.append(_reading(invoke, batch))
+            while perf_counter() < end:
+                taken.append(_reading(invoke, batch))
+    return {"timings": [_summary(r, b) for r, b in zip(readings, batches, strict=True)]}, []
+
+
+def _run(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
+    interpreter = _load(chunks[0], threads)
+    inputs, outputs = _signature_order(interpreter)
+    if len(inputs) != len(chunks) - 1:
+        raise ValueError(f"the model has {len(inputs)} inputs, {len(chunks) - 1} were given")
+    for index, tensor, chunk in zip(inputs, header["tensors"], chunks[1:], strict=True):
+        interpreter.set_tensor(index, np.frombuffer(chunk, tensor["dtype"]).reshape(tensor["shape"]))
+    interpreter.invoke()
+    values = [interpreter.get_tensor(index) for index in outputs]
+    described = [{"dtype": value.dtype.str, "shape": value.shape} for value in values]
+    return {"tensors": described}, [np.ascontiguousarray(value).tobytes() for value in values]
+
+
+def _signature_order(interpreter: Any) -> tuple[list[int], list[int]]:
+    """Indices of input and output tensors in Keras' own order, which the converter shuffles.
+
+    The signature keeps it in the numbers of the names (``output_0``, ``output_1``, ...).
+    A model without a signature keeps the order of its graph.
+    """
+    details = [interpreter.get_input_details(), interpreter.get_output_details()]
+    if len(interpreter.get_signature_list()) == 1:
+        signature = interpreter.get_signature_runner()
+        named = [signature.get_input_details(), signature.get_output_details()]
+        details = [[group[name] for name in sorted(group, key=_number_in_name)] for group in named]
+    inputs, outputs = ([detail["index"] for detail in group] for group in details)
+    return inputs, outputs
+
+
+def _number_in_name(name: str) -> list[tuple[int, str]]:
+    """Sorts ``output_10`` behind ``output_9``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+_ACTIONS = {"time": _time, "interleave": _interleave, "run": _run}
+
+
+def _load(model: bytes, threads: int) -> Any:
+    """An interpreter with its tensors allocated and random inputs set."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    rng = np.random.default_rng(0)
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], _random(rng, detail["shape"], detail["dtype"]))
+    return interpreter
+
+
+def _random(rng: np.random.Generator, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    if np.issubdtype(dtype, np.floating):
+        return rng.random(tuple(shape), np.float32).astype(dtype)
+    # Indices into tables and booleans: 0 and 1 are always allowed.
+    return rng.integers(0, 2, tuple(shape)).astype(dtype)
+
+
+def _warm_up(invoke: Invoke, seconds: float) -> int:
+    """Execute for some time; returns how many executions make one reading."""
+    invoke()
+    begin = perf_counter()
+    count, elapsed = 0, 0.0
+    while not count or elapsed < seconds:
+        invoke()
+        count += 1
+        elapsed = perf_counter() - begin
+    return max(1, round(READING_S * count / elapsed))
+
+
+def _reading(invoke: Invoke, batch: int) -> float:
+    """Mean seconds of an execution over ``batch`` of them."""
+    begin = perf_counter()
+    for _ in itertools.repeat(None, batch):
+        invoke()
+    return (perf_counter() - begin) / batch
+
+
+def _summary(readings: list[float], batch: int) -> dict[str, float]:
+    low, median, high = 1e3 * np.percentile(readings, (25, 50, 75))
+    return {
+        "median_ms": float(median),
+        "iqr_ms": float(high - low),
+        "min_ms": 1e3 * min(readings),
+        "runs": len(readings) * batch,
+    }
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
