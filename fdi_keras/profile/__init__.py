@@ -1,0 +1,33 @@
+"""Device profiles: one JSON file per device and runtime, learned, saved, loaded, refitted."""
+
+from fdi_keras.profile.files import (
+    bundled_profiles,
+    find_profile,
+    load_profile,
+    own_profiles,
+    profile_folder,
+)
+from fdi_keras.profile.learn import (
+    campaign_journal,
+    default_profile_path,
+    learn_profile,
+    profile_device,
+    refit,
+)
+from fdi_keras.profile.profile import DeviceProfile, FailedProbe, MeasurementTable
+
+__all__ = [
+    "DeviceProfile",
+    "FailedProbe",
+    "MeasurementTable",
+    "bundled_profiles",
+    "campaign_journal",
+    "default_profile_path",
+    "find_profile",
+    "learn_profile",
+    "load_profile",
+    "own_profiles",
+    "profile_device",
+    "profile_folder",
+    "refit",
+]

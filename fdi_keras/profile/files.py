@@ -1,0 +1,149 @@
+"""Where profiles lie, finding one by name or path, and writing one safely."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib import util
+from os import PathLike
+from pathlib import Path
+
+import msgspec
+
+from fdi_keras.errors import ProfileInvalidError, ProfileNotFoundError, StorageError
+from fdi_keras.profile.profile import DeviceProfile
+
+SUFFIX = ".json"
+
+
+def profile_folder() -> Path:
+    """Where a user's own profiles lie: ``$FDI_DATA/profiles``, else in the user's data folder."""
+    import platformdirs
+
+    told = os.environ.get("FDI_DATA")
+    return (Path(told) if told else Path(platformdirs.user_data_dir("fdi-keras"))) / "profiles"
+
+
+def bundled_profiles() -> list[str]:
+    """Names of the profiles that were installed with the library."""
+    return sorted(_profiles_in(_bundle()))
+
+
+def own_profiles() -> list[str]:
+    """Names of the profiles in :func:`profile_folder`."""
+    return sorted(_profiles_in(profile_folder()))
+
+
+def find_profile(name: str | PathLike[str]) -> Path:
+    """The file of a profile: a path, or the name of an own or else of a bundled one.
+
+    Raises:
+        ProfileNotFoundError: neither; the message lists names and those that are close.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if isinstance(name, str) and path.name == name:
+        known = {**_profiles_in(_bundle()), **_profiles_in(profile_folder())}
+        found = known.get(name) or known.get(name.removesuffix(SUFFIX))
+        if found:
+            return found
+    raise _not_found(path)
+
+
+def load_profile(name: str | PathLike[str]) -> DeviceProfile:
+    """Read a profile and validate all of it.
+
+    Args:
+        name: a path, or the name of a profile in the user's folder, or of one that
+            was installed with the library.
+
+    Raises:
+        ProfileNotFoundError: there is no such profile.
+        ProfileInvalidError: it is no profile, damaged, or contradicts itself; the
+            message names the file, the place and what to do.
+        ProfileVersionError: it was written by a newer version.
+    """
+    path = find_profile(name)
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise ProfileNotFoundError(f"profile {path} cannot be read: {error.strerror}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProfileInvalidError(
+            f"{path} is no device profile, or a damaged one: it is not valid JSON ({error}). "
+            "Restore the file, or learn the profile anew with 'fdi profile'."
+        ) from error
+    return DeviceProfile.from_dict(data, str(path))
+
+
+def write_atomically(path: str | PathLike[str], content: bytes) -> None:
+    """Replace a file as a whole; StorageError leaves the old one as it was."""
+    path = Path(path)
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        check_writable(path)
+        with open(new, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError as error:
+        _remove(new)
+        if isinstance(error, StorageError):
+            raise
+        raise _storage_error(path, error.strerror) from error
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """StorageError unless a file can be written here: to be asked before the work, not after it."""
+    path = Path(path)
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise _storage_error(path, "it exists and is no ordinary file")
+        probe.touch()
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise _storage_error(path, error.strerror) from error
+    finally:
+        _remove(probe)
+
+
+def _profiles_in(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob(f"*{SUFFIX}")} if folder.is_dir() else {}
+
+
+def _bundle() -> Path:
+    spec = util.find_spec("fdi_keras.profiles")
+    if spec and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(__file__).resolve().parents[2] / "profiles"  # a checkout that is not installed
+
+
+def _not_found(path: Path) -> ProfileNotFoundError:
+    known = [*own_profiles(), *bundled_profiles()]
+    close = difflib.get_close_matches(path.stem, known, n=3)
+    text = f"no profile {str(path)!r}: neither a file nor the name of a profile."
+    if path.is_dir():
+        text = f"{path} is a folder, not a profile."
+    if close:
+        text += f" Did you mean {' or '.join(close)}?"
+    names = ", ".join(known) or "none"
+    return ProfileNotFoundError(f"{text} Known names: {names}. 'fdi profile' learns one for this computer.")
+
+
+def _storage_error(path: Path, reason: str | None) -> StorageError:
+    return StorageError(
+        f"cannot write profile {path}: {reason}. Free space or make the folder writable, "
+        "or name another file."
+    )
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return

@@ -1,0 +1,134 @@
+"""Turns plain data into a profile, or into one error with the place and the remedy."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Any, TypeVar
+
+import msgspec
+
+from fdi_keras.errors import ProfileInvalidError, ProfileVersionError
+from fdi_keras.execution_time import TimeModel
+from fdi_keras.operators import KINDS
+from fdi_keras.profile.profile import (
+    FORMAT,
+    SCHEMA_VERSION,
+    DeviceProfile,
+    MeasurementTable,
+    table_columns,
+)
+
+T = TypeVar("T")
+
+REMEDY = "Restore the file, or learn the profile anew with 'fdi profile'."
+
+
+def decode_profile(data: Any, source: str) -> DeviceProfile:
+    """See :meth:`DeviceProfile.from_dict`."""
+    _check_format(data, source)
+    # Part by part: msgspec does not name the keys of a dictionary in the places it reports.
+    data = dict(data)
+    parts = {name: data.pop(name, {}) for name in ("models", "measurements")}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise damaged(source, f"$.{name}", f"Expected `object`, got `{type(part).__name__}`")
+    profile = _convert({**data, "models": {}}, DeviceProfile, "$", source)
+    for kind, model in parts["models"].items():
+        profile.models[kind] = _convert(model, TimeModel, f"$.models.{kind}", source)
+    profile.measurements = {
+        kind: _convert(table, MeasurementTable, f"$.measurements.{kind}", source)
+        for kind, table in parts["measurements"].items()
+    }
+    _check_header(profile, source)
+    for kind, model in profile.models.items():
+        _check_model(kind, model, source)
+    for kind, table in profile.measurements.items():
+        _check_table(kind, table, source)
+        if kind in profile.models:
+            _check_agreement(kind, profile.models[kind], table, source)
+    return profile
+
+
+def damaged(source: str, place: str, what: str) -> ProfileInvalidError:
+    return ProfileInvalidError(f"profile {source} is damaged at {place}: {what.rstrip('.')}. {REMEDY}")
+
+
+def _check_format(data: Any, source: str) -> None:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = repr(data.get("format")) if isinstance(data, dict) else f"a {type(data).__name__}"
+        raise ProfileInvalidError(
+            f"{source} is no device profile: at $.format '{FORMAT}' was expected, found was {found[:60]}. "
+            "Name a file that 'fdi profile' wrote."
+        )
+    version = data.get("schema_version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise damaged(source, "$.schema_version", f"Expected a version number, got {version!r}")
+    if version > SCHEMA_VERSION:
+        raise ProfileVersionError(
+            f"profile {source} has schema version {version} (at $.schema_version); this fdi_keras reads "
+            f"up to {SCHEMA_VERSION}. Upgrade fdi-keras, or learn the profile anew with 'fdi profile'."
+        )
+
+
+def _convert(data: Any, kind: type[T], place: str, source: str) -> T:
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        raise damaged(source, place + where.rstrip("`"), what) from error
+
+
+def _check_header(profile: DeviceProfile, source: str) -> None:
+    try:
+        datetime.datetime.fromisoformat(profile.created)
+    except ValueError:
+        raise damaged(source, "$.created", f"Expected a date, got {profile.created!r}") from None
+    if not (math.isfinite(profile.overhead_ms) and profile.overhead_ms >= 0):
+        raise damaged(source, "$.overhead_ms", f"Expected a time in ms, got {profile.overhead_ms}")
+    if profile.runtime.threads < 1:
+        raise damaged(source, "$.runtime.threads", f"Expected at least 1, got {profile.runtime.threads}")
+    if not profile.models:
+        raise damaged(source, "$.models", "Expected the model of at least one kind, got none")
+
+
+def _check_model(kind: str, model: TimeModel, source: str) -> None:
+    place = f"$.models.{kind}"
+    if kind != model.kind:
+        raise damaged(source, f"{place}.kind", f"Expected {kind!r}, got {model.kind!r}")
+    try:
+        model.validate(place)
+    except ValueError as error:
+        where, _, what = str(error).partition(": ")
+        raise damaged(source, where, what) from error
+
+
+def _check_table(kind: str, table: MeasurementTable, source: str) -> None:
+    place = f"$.measurements.{kind}"
+    if kind not in KINDS:
+        raise damaged(source, place, f"Expected one of {', '.join(KINDS)}")
+    columns = table_columns(kind)
+    if table.columns != columns:
+        raise damaged(source, f"{place}.columns", f"Expected {', '.join(columns)}")
+    median = columns.index("median_ms")
+    for number, row in enumerate(table.rows):
+        if len(row) != len(columns):
+            raise damaged(
+                source, f"{place}.rows[{number}]", f"Expected {len(columns)} values, got {len(row)}"
+            )
+        for at, value in enumerate(row):
+            if not math.isfinite(value) or value < 0 or (at == median and value == 0):
+                raise damaged(source, f"{place}.rows[{number}][{at}]", f"Impossible {columns[at]}: {value}")
+
+
+def _check_agreement(kind: str, model: TimeModel, table: MeasurementTable, source: str) -> None:
+    """A model and the measurements beside it must be of one making."""
+    if len(table) != model.error.measurements:
+        count = f"Expected {len(table)}, the number of rows of $.measurements.{kind}"
+        place = f"$.models.{kind}.error.measurements"
+        raise damaged(source, place, f"{count}, got {model.error.measurements}")
+    for name, column in table.dims.items():
+        low, high = model.ranges[name]
+        if column.min() < low or column.max() > high:
+            measured = f"Expected to hold what was measured, {column.min():g}..{column.max():g}"
+            raise damaged(source, f"$.models.{kind}.ranges.{name}", f"{measured}, got {low:g}..{high:g}")

@@ -1,0 +1,124 @@
+"""Which configurations a campaign times.
+
+A design is an endless sequence, the same for the same kinds and seed, of which a
+campaign takes as much as its time allows. Every prefix is a good design: kinds take
+turns in proportion to their share, and each kind begins with the corners of its
+range. Resuming and extending a campaign is therefore going on in the sequence.
+
+Shares, ranges and mixtures are our choice (the paper's tables could not be had).
+Channels come in three ways: log-uniform, at numbers that networks like, and in
+dense neighbourhoods, that is, triples such as 63, 64, 65 in which nothing else
+changes, so that steps and dips show. A neighbourhood is one group: folds that
+split one would test on what was as good as trained on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from fdi_keras.errors import UsageError
+from fdi_keras.operators import KINDS, get_kind
+from fdi_keras.profiling.shapes import BASES, CORNERS
+
+#: Changes with every change that makes other sequences: campaigns resume only their own.
+DESIGN_VERSION = 1
+
+#: Shares of the kinds in a design; what is not named has share 1.5.
+SHARES = {"conv2d": 40.0, "depthwise_conv2d": 15.0, "dense": 12.0, "add": 3.0, "max_pool2d": 2.5}
+OTHER_SHARE = 1.9
+
+#: Limits of one probe: about 10 ms at 100 GFLOPS, and fitting into the memory of a phone.
+MAX_FLOPS = 1e9
+MAX_BYTES = 80e6
+
+#: How often a configuration is surrounded by its neighbours.
+NEIGHBOURHOODS = 0.25
+MULTIPLES = (4, 8, 16, 32, 64)
+
+Dims = dict[str, int]
+
+
+class Configuration(NamedTuple):
+    """One operator to time; neighbours that differ in little share a group."""
+
+    kind: str
+    dims: Dims
+    group: int
+
+
+def configurations(kinds: Sequence[str] | None = None, seed: int = 0) -> Iterator[Configuration]:
+    """The endless design: all kinds, unless some are named, in turns.
+
+    Raises:
+        UsageError: an unknown kind.
+
+    Example::
+
+        >>> list(itertools.islice(configurations(["softmax"]), 2))[1].kind
+        'softmax'
+    """
+    return _turns(check_kinds(kinds), seed)
+
+
+def design(kinds: Sequence[str] | None, count: int, seed: int = 0) -> list[Configuration]:
+    """The first ``count`` configurations of :func:`configurations`."""
+    return list(itertools.islice(configurations(kinds, seed), count))
+
+
+def check_kinds(kinds: Sequence[str] | None) -> list[str]:
+    """The kinds of a design, in the order of the table; UsageError for an unknown or empty choice."""
+    if kinds is None:
+        return list(KINDS)
+    chosen = {get_kind(name).name for name in kinds}
+    if not chosen:
+        raise UsageError("a design needs at least one kind of operator.")
+    return [name for name in KINDS if name in chosen]
+
+
+def within_limits(kind: str, dims: Dims) -> bool:
+    """Whether a probe of this configuration is worth its time and memory."""
+    flops, memory_in, memory_out, _, parameters = KINDS[kind].explain(dims)[0]
+    return bool(flops <= MAX_FLOPS and memory_in + memory_out + 4 * parameters <= MAX_BYTES)
+
+
+def _turns(kinds: list[str], seed: int) -> Iterator[Configuration]:
+    """The kind that is furthest behind its share goes next."""
+    sources = {name: _of_kind(name, seed) for name in kinds}
+    shares = {name: SHARES.get(name, OTHER_SHARE) for name in kinds}
+    taken = dict.fromkeys(kinds, 0)
+    while True:
+        name = min(kinds, key=lambda k: (taken[k] + 0.5) / shares[k])
+        taken[name] += 1
+        yield next(sources[name])
+
+
+def _of_kind(kind: str, seed: int) -> Iterator[Configuration]:
+    """All configurations of one kind, each once; the corners come between the first others."""
+    rng = random.Random(f"{seed}/{kind}")  # a text is hashed the same way by every Python
+    corners = iter(CORNERS[kind])
+    seen: set[tuple[int, ...]] = set()
+    for group in itertools.count():
+        corner = next(corners, None) if group % 2 == 0 else None
+        members = [dict(corner)] if corner else _members(kind, rng)
+        for dims in members:
+            key = tuple(dims.values())
+            if key not in seen and within_limits(kind, dims):
+                seen.add(key)
+                yield Configuration(kind, dims, group)
+
+
+def _members(kind: str, rng: random.Random) -> list[Dims]:
+    """A random configuration, alone or with its neighbours."""
+    base = KINDS[kind].complete(BASES[kind](rng))
+    if rng.random() >= NEIGHBOURHOODS:
+        return [base]
+    # Outputs oftener than inputs: that is where libraries cut their tiles.
+    channels = KINDS[kind].channels
+    name = channels[-1] if rng.random() < 0.65 else channels[0]
+    multiple = rng.choice(MULTIPLES)
+    centre = max(multiple, round(base[name] / multiple) * multiple)
+    least = base.get("inputs", 1)
+    return [{**base, name: value} for value in (centre - 1, centre, centre + 1) if value >= least]
