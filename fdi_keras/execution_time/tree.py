@@ -1,0 +1,270 @@
+"""The learned model of one operator kind as plain data: a tree of linear leaves.
+
+This is what a profile file holds and what predicts, in numpy alone: reading a
+profile needs no scikit-learn. Fitting lives in ``regressor.py``.
+
+After Yao et al. (SenSys 2018, section 4): conditions split the space of
+configurations, in each leaf time is a non-negative linear function of the
+explanatory variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A test on one feature: ``x > value`` (above) or ``x`` a multiple of ``value``."""
+
+    feature: str
+    test: Literal["above", "multiple"]
+    value: float
+
+    def holds(self, x: np.ndarray) -> np.ndarray:
+        return x > self.value if self.test == "above" else x % self.value == 0
+
+
+class Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="leaf", tag_field="node"):
+    """A linear formula: ``intercept + sum(weights[v] * v)``, all non-negative.
+
+    In a profile the intercept is in ms and a weight in ms per unit of its variable
+    (FLOP, byte, parameter); variables of weight zero are left out. ``samples`` is
+    how many measurements the leaf was fitted on, ``mape`` their mean absolute
+    percentage error as a fraction (0.05 is 5 %).
+    """
+
+    intercept: float
+    weights: dict[str, float]
+    samples: int
+    mape: float
+
+
+class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="split", tag_field="node"):
+    """An inner node: where to go when the condition holds, and where when not."""
+
+    condition: Condition
+    yes: Split | Leaf
+    no: Split | Leaf
+
+
+class LeafRule(NamedTuple):
+    """A leaf with the conditions that lead to it, outermost first; False: must not hold."""
+
+    path: tuple[tuple[Condition, bool], ...]
+    leaf: Leaf
+
+
+class CompiledTree(NamedTuple):
+    """A tree as arrays, for evaluation on many rows, in numpy or in a training graph.
+
+    With c conditions, l leaves, f features and v linear variables:
+
+    Attributes:
+        feature: ``(c,)`` column of the feature matrix that a condition tests.
+        is_multiple: ``(c,)`` bool, multiple-of rather than above.
+        value: ``(c,)`` threshold or divisor.
+        path: ``(l, c)``: 1 where the condition must hold, -1 where it must not, 0 where it does not matter.
+        intercept: ``(l,)``.
+        weights: ``(l, v)``.
+    """
+
+    feature: np.ndarray
+    is_multiple: np.ndarray
+    value: np.ndarray
+    path: np.ndarray
+    intercept: np.ndarray
+    weights: np.ndarray
+
+
+class Tree(msgspec.Struct, forbid_unknown_fields=True, dict=True):
+    """A tree over named columns.
+
+    Attributes:
+        features: names of the columns of the feature matrix, in order.
+        linear: names of those among them that leaves are linear in.
+        root: the topmost node.
+    """
+
+    features: list[str]
+    linear: list[str]
+    root: Split | Leaf
+
+    @cached_property
+    def leaves(self) -> list[LeafRule]:
+        """Leaf rules, left (yes) to right; their positions are what :meth:`apply` returns."""
+        return list(_walk(self.root, ()))
+
+    @cached_property
+    def linear_columns(self) -> np.ndarray:
+        """``(v,)``: columns of the feature matrix that leaves are linear in."""
+        return np.array([self.features.index(name) for name in self.linear], dtype=np.intp)
+
+    @cached_property
+    def compiled(self) -> CompiledTree:
+        """The tree as arrays; conditions in order of appearance, outermost first, yes before no."""
+        column = {name: i for i, name in enumerate(self.features)}
+        variable = {name: i for i, name in enumerate(self.linear)}
+        conditions: list[Condition] = []
+        signs: list[dict[int, int]] = []
+        leaves: list[Leaf] = []
+        waiting: list[tuple[Split | Leaf, dict[int, int]]] = [(self.root, {})]
+        while waiting:
+            node, path = waiting.pop()
+            if isinstance(node, Leaf):
+                leaves.append(node)
+                signs.append(path)
+                continue
+            here = len(conditions)
+            conditions.append(node.condition)
+            waiting += [(node.no, {**path, here: -1}), (node.yes, {**path, here: 1})]
+        path_matrix = np.zeros((len(leaves), len(conditions)), dtype=np.int8)
+        weights = np.zeros((len(leaves), len(self.linear)))
+        for row, (path, leaf) in enumerate(zip(signs, leaves, strict=True)):
+            for index, sign in path.items():
+                path_matrix[row, index] = sign
+            for name, weight in leaf.weights.items():
+                weights[row, variable[name]] = weight
+        return CompiledTree(
+            feature=np.array([column[c.feature] for c in conditions], dtype=np.intp),
+            is_multiple=np.array([c.test == "multiple" for c in conditions], dtype=bool),
+            value=np.array([c.value for c in conditions], dtype=float),
+            path=path_matrix,
+            intercept=np.array([leaf.intercept for leaf in leaves], dtype=float),
+            weights=weights,
+        )
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """The leaf of each row.
+
+        Args:
+            X: ``(n, len(features))``, columns as in :attr:`features`.
+
+        Returns:
+            ``(n,)`` positions in :attr:`leaves`.
+        """
+        X = self._checked(X)
+        column = {name: i for i, name in enumerate(self.features)}
+        result = np.empty(len(X), dtype=np.intp)
+        found = 0
+        waiting: list[tuple[Split | Leaf, np.ndarray]] = [(self.root, np.arange(len(X)))]
+        while waiting:
+            node, rows = waiting.pop()
+            if isinstance(node, Leaf):
+                result[rows] = found
+                found += 1
+                continue
+            holds = node.condition.holds(X[rows, column[node.condition.feature]])
+            waiting += [(node.no, rows[~holds]), (node.yes, rows[holds])]
+        return result
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Time of each row, ``(n,)``, in the unit of the weights (ms in a profile).
+
+        Args:
+            X: ``(n, len(features))``, columns as in :attr:`features`.
+
+        >>> fast, slow = (Leaf(0.1, {"flops": w}, samples=9, mape=0.01) for w in (1e-6, 2e-6))
+        >>> split = Split(Condition("channels", "multiple", 4), yes=fast, no=slow)
+        >>> tree = Tree(features=["channels", "flops"], linear=["flops"], root=split)
+        >>> tree.predict(np.array([[8, 1e6], [9, 1e6]]))
+        array([1.1, 2.1])
+        """
+        X = self._checked(X)
+        leaf = self.apply(X)
+        _, _, _, _, intercept, weights = self.compiled
+        return intercept[leaf] + np.einsum("nv,nv->n", X[:, self.linear_columns], weights[leaf])
+
+    def validate(self, place: str = "$") -> None:
+        """Check that the parts agree, as a file written by hand or damaged may not.
+
+        Args:
+            place: where this tree stands in its file, in JSON-path style.
+
+        Raises:
+            ValueError: names the first wrong place, what was expected there and what was received.
+        """
+        for field, names in (("features", self.features), ("linear", self.linear)):
+            for i, name in enumerate(names):
+                if name in names[:i]:
+                    raise ValueError(f"{place}.{field}[{i}]: {name!r} stands there twice.")
+        for i, name in enumerate(self.linear):
+            if name not in self.features:
+                known = ", ".join(self.features)
+                raise ValueError(f"{place}.linear[{i}]: expected one of features ({known}), got {name!r}.")
+        waiting: list[tuple[Split | Leaf, str]] = [(self.root, f"{place}.root")]
+        while waiting:
+            node, here = waiting.pop()
+            if isinstance(node, Leaf):
+                self._validate_leaf(node, here)
+                continue
+            condition, spot = node.condition, f"{here}.condition"
+            if condition.feature not in self.features:
+                known = ", ".join(self.features)
+                raise ValueError(
+                    f"{spot}.feature: expected one of features ({known}), got {condition.feature!r}."
+                )
+            if not np.isfinite(condition.value):
+                raise ValueError(f"{spot}.value: expected a finite number, got {condition.value}.")
+            if condition.test == "multiple" and condition.value < 1:
+                raise ValueError(f"{spot}.value: expected a divisor of at least 1, got {condition.value}.")
+            waiting += [(node.no, f"{here}.no"), (node.yes, f"{here}.yes")]
+
+    def _validate_leaf(self, leaf: Leaf, place: str) -> None:
+        for name in leaf.weights:
+            if name not in self.linear:
+                known = ", ".join(self.linear)
+                raise ValueError(f"{place}.weights.{name}: expected one of linear ({known}), got {name!r}.")
+        numbers = {
+            "intercept": leaf.intercept,
+            "samples": leaf.samples,
+            "mape": leaf.mape,
+            **{f"weights.{name}": weight for name, weight in leaf.weights.items()},
+        }
+        for spot, number in numbers.items():
+            if not (np.isfinite(number) and number >= 0):
+                raise ValueError(f"{place}.{spot}: expected a finite number of at least 0, got {number}.")
+
+    def _checked(self, X: np.ndarray) -> np.ndarray:
+        X = np.asarray(X, dtype=float)
+        if X.ndim != 2 or X.shape[1] != len(self.features):
+            raise ValueError(
+                f"X must have shape (n, {len(self.features)}) with columns {', '.join(self.features)}; "
+                f"got shape {X.shape}."
+            )
+        return X
+
+
+def _walk(node: Split | Leaf, path: tuple[tuple[Condition, bool], ...]) -> Iterator[LeafRule]:
+    if isinstance(node, Leaf):
+        yield LeafRule(path, node)
+    else:
+        yield from _walk(node.yes, (*path, (node.condition, True)))
+        yield from _walk(node.no, (*path, (node.condition, False)))
+
+
+def renamed(tree: Tree, names: Mapping[str, str]) -> Tree:
+    """The same tree over columns of other names; names that are not in ``names`` stay.
+
+    >>> tree = Tree(features=["x0"], linear=["x0"], root=Leaf(1.0, {"x0": 2.0}, samples=3, mape=0.0))
+    >>> renamed(tree, {"x0": "flops"}).root.weights
+    {'flops': 2.0}
+    """
+
+    def node(old: Split | Leaf) -> Split | Leaf:
+        if isinstance(old, Leaf):
+            weights = {names.get(name, name): w for name, w in old.weights.items()}
+            return msgspec.structs.replace(old, weights=weights)
+        feature = old.condition.feature
+        condition = msgspec.structs.replace(old.condition, feature=names.get(feature, feature))
+        return Split(condition, yes=node(old.yes), no=node(old.no))
+
+    return Tree(
+        features=[names.get(name, name) for name in tree.features],
+        linear=[names.get(name, name) for name in tree.linear],
+        root=node(tree.root),
+    )
