@@ -79,6 +79,16 @@ class Kind:
         given = [np.broadcast_to(np.asarray(dims[d], float), (len(explained),)) for d in self.dimensions]
         return np.column_stack([*given, explained])
 
+    def canonical(self, dims: Mapping[str, int]) -> dict[str, int]:
+        """``dims`` with padding 0 (VALID) where SAME would pad nothing: the two are one operator."""
+        found = dict(dims)
+        if self.windowed and found.get("padding"):
+            kernel, stride = found["kernel"], found["stride"]
+            sides = (same_padding(found[side], kernel, stride) for side in ("height", "width"))
+            if all(total == (0, 0) for total in sides):
+                found["padding"] = 0
+        return found
+
     def complete(self, dims: Mapping[str, int]) -> dict[str, int]:
         """``dims`` with defaults filled in, in table order; UsageError names what is wrong."""
         unknown = sorted(set(dims) - set(self.dimensions))
@@ -100,20 +110,25 @@ class Operator:
     """One operator of a network: its kind, its dimensions, and the layer it came from.
 
     ``kind`` need not be in the table: an operator that nobody can price still
-    has a name, and ``problem`` says why it cannot be priced.
+    has a name, and ``problem`` says why it cannot be priced. ``elements_in`` and
+    ``elements_out`` count what it reads and writes, for kinds without a formula.
     """
 
     kind: str
     dims: Mapping[str, int]
     name: str = ""
     problem: str | None = None
+    elements_in: int = 0
+    elements_out: int = 0
 
     @property
     def explained(self) -> dict[str, float]:
-        """Explanatory variables by name; all zero for a kind outside the table."""
-        if self.kind not in KINDS or self.problem:
-            return dict.fromkeys(EXPLANATORY, 0.0)
-        return dict(zip(EXPLANATORY, KINDS[self.kind].explain(self.dims)[0].tolist(), strict=True))
+        """Explanatory variables by name; outside the table one FLOP an element written."""
+        if self.kind in KINDS and self.dims:
+            values = KINDS[self.kind].explain(self.dims)[0].tolist()
+        else:
+            values = [self.elements_out, BYTES * self.elements_in, BYTES * self.elements_out, 0, 0]
+        return dict(zip(EXPLANATORY, map(float, values), strict=True))
 
 
 def output_size(size: Any, kernel: Any, stride: Any, same: Any) -> Any:
@@ -123,6 +138,16 @@ def output_size(size: Any, kernel: Any, stride: Any, same: Any) -> Any:
     (14, 13)
     """
     return np.where(np.asarray(same) > 0, -(-size // stride), (size - kernel) // stride + 1)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels that SAME padding adds before and after one side.
+
+    >>> same_padding(224, 3, 2), same_padding(28, 1, 1)
+    ((0, 1), (0, 0))
+    """
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
 
 
 def get_kind(name: str) -> Kind:

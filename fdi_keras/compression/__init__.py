@@ -1,0 +1,9 @@
+"""Steering, pruning and growing a Keras network. Importing this registers the classes of
+gated models with Keras, so that they load."""
+
+from fdi_keras.compression.callback import LatencyCallback
+from fdi_keras.compression.prunable import PrunableModel, prunable
+from fdi_keras.compression.prune import prune
+from fdi_keras.compression.regularizer import LatencyRegularizer
+
+__all__ = ["LatencyCallback", "LatencyRegularizer", "PrunableModel", "prunable", "prune"]

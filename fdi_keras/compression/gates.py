@@ -1,0 +1,256 @@
+"""Gates: one learned keep-strength a channel, multiplied into the kernels that read the channel.
+
+A gate must act in front of whatever mixes channels, and only there: between a
+convolution and its batch normalization a closed gate would let the shift through.
+Multiplying the *kernel* of the reading layer along its input channels is the same
+arithmetic as multiplying its input, and costs a training step almost nothing,
+because kernels are small where feature maps are large.
+
+Gates are hard concrete (Louizos, Welling, Kingma, "Learning sparse neural networks
+through L0 regularization", ICLR 2018): during training a gate is drawn from a
+stretched and clipped distribution that is exactly 0 or 1 with positive probability,
+so that it learns by gradient and still really closes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+ops = keras.ops
+
+TEMPERATURE = 2 / 3  # of the concrete distribution, as in the L0 paper
+STRETCH = (-0.1, 1.1)  # the interval that is clipped to [0, 1], as in the L0 paper
+START = 2.5  # at this logit an undisturbed gate is exactly 1 (our choice)
+LIMIT = 6.0  # logits stay within +-LIMIT: beyond it a gate could never come back (our choice)
+STEP = 0.05  # how far a logit moves in a training step, whatever the optimizer (our choice)
+
+#: A gate is open without noise above this logit.
+CLOSES_AT = float(np.log(-STRETCH[0] / STRETCH[1]))
+
+#: P(gate > 0) = sigmoid(logit + OPENING).
+OPENING = -TEMPERATURE * CLOSES_AT
+
+
+class _WithinLimit(keras.constraints.Constraint):
+    """Keeps ``position x speed`` within +-LIMIT."""
+
+    def __init__(self, gate: ChannelGate):
+        self.gate = gate
+
+    def __call__(self, value: Any) -> Any:
+        limit = LIMIT / ops.convert_to_tensor(self.gate.speed)
+        return ops.clip(value, -limit, limit)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class ChannelGate(keras.layers.Layer):
+    """The gates of one channel space.
+
+    Called on any tensor (it only says when), returns the mask ``(channels,)``: drawn
+    while training, undisturbed otherwise. At least one channel stays open.
+
+    Args:
+        channels: width of the space.
+        space: its name.
+
+    The logit of a gate is ``position * speed``. ``speed`` adapts the step that the
+    user's optimizer makes at the user's learning rate to the step that gates need.
+    """
+
+    def __init__(self, channels: int, space: str, **kwargs: Any):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.space = space
+        self.random = keras.random.SeedGenerator(seed=None)
+
+    def build(self, input_shape: Any) -> None:
+        self.speed = self.add_weight(
+            name="speed", shape=(), initializer="ones", trainable=False, dtype="float32", autocast=False
+        )
+        self.position = self.add_weight(
+            name="position",
+            shape=(self.channels,),
+            initializer=keras.initializers.Constant(START),
+            constraint=_WithinLimit(self),
+            dtype="float32",
+            autocast=False,
+        )
+
+    def call(self, signal: Any, training: bool | None = None) -> Any:
+        logits = self.logits()
+        if training:
+            noise = keras.random.uniform((self.channels,), 1e-6, 1 - 1e-6, "float32", seed=self.random)
+            noise = (ops.log(noise) - ops.log(1 - noise) + logits) / TEMPERATURE
+            return _stretch(ops.sigmoid(noise))
+        mask = _stretch(ops.sigmoid(logits))
+        last = ops.cast(ops.equal(logits, ops.max(logits)), "float32")
+        return ops.where(ops.any(mask > 0), mask, last)
+
+    def logits(self) -> Any:
+        """``(channels,)`` tensor."""
+        return ops.convert_to_tensor(self.position) * ops.convert_to_tensor(self.speed)
+
+    def expected_width(self) -> Any:
+        """Expected number of open gates, a scalar tensor, at least 1."""
+        return ops.maximum(ops.sum(ops.sigmoid(self.logits() + OPENING)), 1.0)
+
+    def values(self) -> np.ndarray:
+        """Undisturbed gates as numbers in [0, 1], ``(channels,)``; closed is exactly 0."""
+        return ops.convert_to_numpy(self(ops.zeros(()), training=False))
+
+    def set_logits(self, logits: np.ndarray) -> None:
+        """Set the gates by hand: above :data:`CLOSES_AT` is open."""
+        self.position.assign(np.asarray(logits, "float32") / float(ops.convert_to_numpy(self.speed)))
+
+    def set_speed(self, speed: float) -> None:
+        """Change the speed without moving a gate."""
+        logits = ops.convert_to_numpy(self.logits())
+        self.speed.assign(speed)
+        self.position.assign(logits / speed)
+
+    def compute_output_spec(self, signal: Any, training: Any = None) -> Any:
+        return keras.KerasTensor((self.channels,), dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels, "space": self.space}
+
+
+def _stretch(x: Any) -> Any:
+    low, high = STRETCH
+    return ops.clip(x * (high - low) + low, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class Steering(keras.layers.Layer):
+    """The state of steering, kept in the network so that it is saved and loaded with it.
+
+    Weights: ``strength`` of the penalty, ``target_ms`` (0: none), ``start_ms`` (predicted
+    latency with all gates open). Its output is a constant that the gates are called on.
+    """
+
+    def __init__(self, **kwargs: Any):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        def state(name: str, value: str) -> Any:
+            return self.add_weight(
+                name=name, shape=(), initializer=value, trainable=False, dtype="float32", autocast=False
+            )
+
+        self.strength = state("strength", "zeros")
+        self.target_ms = state("target_ms", "zeros")
+        self.start_ms = state("start_ms", "ones")
+
+    def call(self, inputs: Any) -> Any:
+        return ops.zeros((), "float32")
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((), dtype="float32")
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class MaskOfTensor(keras.layers.Layer):
+    """The mask along the last axis of a tensor that carries several spaces, or a flattened image.
+
+    Args:
+        pieces: ``(mask, start, stop)`` runs of channels in order; mask -1 stands for
+            channels without gates.
+        tiles: how often the sequence of pieces repeats (pixels of a flattened image).
+    """
+
+    def __init__(self, pieces: list[tuple[int, int, int]], tiles: int = 1, **kwargs: Any):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.pieces = [tuple(p) for p in pieces]
+        self.tiles = tiles
+
+    def call(self, masks: list[Any]) -> Any:
+        runs = [
+            ops.ones((stop - start,), "float32") if mask < 0 else masks[mask][start:stop]
+            for mask, start, stop in self.pieces
+        ]
+        sequence = ops.concatenate(runs) if len(runs) > 1 else runs[0]
+        return ops.tile(sequence, self.tiles) if self.tiles > 1 else sequence
+
+    def compute_output_spec(self, masks: Any) -> Any:
+        channels = sum(stop - start for _, start, stop in self.pieces)
+        return keras.KerasTensor((channels * self.tiles,), dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pieces": [list(p) for p in self.pieces], "tiles": self.tiles}
+
+
+class _GatedLayer:
+    """What gated layers share: the mask multiplies a kernel along its input channels.
+
+    Input channels are the last axis but one of each kernel that mixes.
+    """
+
+    def build(self, inputs_shape: Any, mask_shape: Any = None) -> None:
+        super().build(inputs_shape)  # type: ignore[misc]
+
+    def _gated(self, kernel: Any, mask: Any) -> Any:
+        kernel = ops.convert_to_tensor(kernel)
+        return kernel * ops.cast(mask, kernel.dtype)[:, None]
+
+    def _finish(self, outputs: Any) -> Any:
+        if self.use_bias:  # type: ignore[attr-defined]
+            outputs = ops.add(outputs, self.bias)  # type: ignore[attr-defined]
+        activation = self.activation  # type: ignore[attr-defined]
+        return outputs if activation is None else activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class GatedConv2D(_GatedLayer, keras.layers.Conv2D):
+    """Conv2D (channels last, one group) called as ``layer(inputs, mask)``; mask ``(in_channels,)``."""
+
+    def call(self, inputs: Any, mask: Any) -> Any:
+        return self._finish(self.convolution_op(inputs, self._gated(self.kernel, mask)))
+
+    def compute_output_spec(self, inputs: Any, mask: Any) -> Any:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class GatedDense(_GatedLayer, keras.layers.Dense):
+    """Dense called as ``layer(inputs, mask)``; mask ``(in_channels,)``."""
+
+    def call(self, inputs: Any, mask: Any) -> Any:
+        return self._finish(ops.matmul(inputs, self._gated(self.kernel, mask)))
+
+    def compute_output_spec(self, inputs: Any, mask: Any) -> Any:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class GatedSeparableConv2D(_GatedLayer, keras.layers.SeparableConv2D):
+    """SeparableConv2D called as ``layer(inputs, mask)``: its pointwise half is what mixes."""
+
+    def call(self, inputs: Any, mask: Any) -> Any:
+        outputs = ops.separable_conv(
+            inputs,
+            self.depthwise_kernel,
+            self._gated(self.pointwise_kernel, mask),
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
+        )
+        return self._finish(outputs)
+
+    def compute_output_spec(self, inputs: Any, mask: Any) -> Any:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+
+
+#: The gated class of each layer that mixes channels, and back.
+GATED: dict[type, type] = {
+    keras.layers.Conv2D: GatedConv2D,
+    keras.layers.Dense: GatedDense,
+    keras.layers.SeparableConv2D: GatedSeparableConv2D,
+}
+UNGATED: dict[type, type] = {gated: plain for plain, gated in GATED.items()}

@@ -1,0 +1,47 @@
+"""What a pruned or grown model remembers: which channels it kept, and its session.
+
+A pruned model is a plain Keras model with no class of ours inside, so this is kept
+beside it, for as long as the object lives.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class History:
+    """Attributes:
+    journal: path of the session's journal, ``None`` when there is no session.
+    kept: for each channel space the original channels that are still there, ascending.
+    """
+
+    journal: str | None = None
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Add an event to the session's journal, if there is one."""
+        if self.journal is not None:
+            from fdi_keras.journal import Journal
+
+            with Journal(self.journal) as journal:
+                journal.write(event, **fields)
+
+
+_histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
+
+
+def history_of(model: Any) -> History:
+    """The history of a model; an empty one when nothing is known of it."""
+    return _histories.setdefault(model, History())
+
+
+def inherit(model: Any, parent: Any, kept: dict[str, np.ndarray] | None = None) -> History:
+    """Give ``model`` the session of ``parent``, and the channels it kept."""
+    history = History(history_of(parent).journal, kept or {})
+    _histories[model] = history
+    return history

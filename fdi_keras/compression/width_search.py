@@ -1,0 +1,173 @@
+"""Choosing the widths of all channel spaces under a latency budget.
+
+Both directions of the search are one: pruning to a target starts wide and shrinks,
+growth starts narrow and spends. Time is the plan's prediction for the whole network,
+so a space that feeds several operators pays in each of them. What is maximised is
+
+    sum over spaces of log(share of the space's importance that is kept)
+
+(our choice: a sum of the shares themselves lets single spaces collapse).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fdi_keras.errors import TargetError
+from fdi_keras.networks.latency_plan import LatencyPlan
+
+#: Times are compared with this relative slack, below what a float sum can tell.
+EPSILON = 1e-9
+
+#: One step of shrinking takes at most this share of a space, so that importance is compared often.
+SHRINK_STEP = 0.5
+
+
+class WidthSearch:
+    """The search on one network.
+
+    Args:
+        plan: predicted latency by widths.
+        importance: ``(channels,)`` by prunable space; the most important channels are kept first.
+        lower, upper: ``(spaces,)`` limits of each width; spaces without importance stay.
+    """
+
+    def __init__(
+        self, plan: LatencyPlan, importance: dict[str, np.ndarray], lower: np.ndarray, upper: np.ndarray
+    ):
+        self.plan = plan
+        self.lower, self.upper = np.asarray(lower, int), np.asarray(upper, int)
+        self.movable = [i for i, name in enumerate(plan.names) if name in importance]
+        self.log_share: dict[int, np.ndarray] = {}
+        for i in self.movable:
+            kept = np.cumsum(np.sort(importance[plan.names[i]])[::-1])
+            # Channels that closed have no importance; a tiny one keeps more of them better than fewer.
+            kept = kept + 1e-6 * np.arange(1, len(kept) + 1) / len(kept)
+            extra = max(self.upper[i] - len(kept), 0)
+            kept = np.concatenate([kept, kept[-1] + 1e-6 * np.arange(1, extra + 1)])
+            self.log_share[i] = np.log(np.concatenate([[1e-12], kept / kept[-1]]))
+
+    def value(self, widths: np.ndarray) -> float:
+        """What is maximised; at most 0."""
+        return float(sum(self.log_share[i][int(widths[i])] for i in self.movable))
+
+    def shrink(self, widths: np.ndarray, target_ms: float) -> np.ndarray:
+        """Narrow until the target is met, each step where importance lost per ms saved is least.
+
+        Raises:
+            TargetError: the lower limits still take longer.
+        """
+        widths = np.array(widths, float)
+        while True:
+            now = float(self.plan.predict_ms(widths))
+            if now <= target_ms * (1 + EPSILON):
+                return widths
+            best = None
+            for i in self.movable:
+                w = int(widths[i])
+                least = max(self.lower[i], int(w * SHRINK_STEP), 1)
+                if least >= w:
+                    continue
+                candidates = np.arange(least, w)
+                times = self.plan.space_curve(widths, i, candidates)
+                saved = np.minimum(now - times, now - target_ms)  # more than needed is worth nothing
+                lost = self.log_share[i][w] - self.log_share[i][candidates]
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    rate = np.where(saved > EPSILON * now, lost / saved, np.inf)
+                c = int(np.argmin(rate))
+                if np.isfinite(rate[c]) and (best is None or rate[c] < best[0]):
+                    best = (rate[c], i, int(candidates[c]))
+            if best is None:
+                raise TargetError(
+                    f"target_ms={target_ms:g} cannot be met: no space can be narrowed any further to save time, "
+                    f"and the network is still predicted to take {now:.3g} ms."
+                )
+            widths[best[1]] = best[2]
+
+    def grow_free(self, widths: np.ndarray) -> np.ndarray:
+        """Widen wherever the whole network gets no slower, until nothing more is free.
+
+        Yao et al. (SenSys 2018, Algorithm 2) expand layers to nearby time minima one by one;
+        pricing the whole network at each step is our choice, because a space feeds several operators.
+        """
+        widths = np.array(widths, float)
+        while True:
+            now = float(self.plan.predict_ms(widths))
+            best = None
+            for i in self.movable:
+                candidates = np.arange(int(widths[i]) + 1, self.upper[i] + 1)
+                if not len(candidates):
+                    continue
+                times = self.plan.space_curve(widths, i, candidates)
+                free = np.flatnonzero(times <= now * (1 + EPSILON))
+                if not len(free):
+                    continue
+                gains = self.log_share[i][candidates[free]] - self.log_share[i][int(widths[i])]
+                c = free[int(np.argmax(gains))]
+                key = (now - times[c], float(gains.max()))
+                if best is None or key > best[0]:
+                    best = (key, i, int(candidates[c]))
+            if best is None:
+                return widths
+            widths[best[1]] = best[2]
+
+    def spend(self, widths: np.ndarray, budget_ms: float) -> np.ndarray:
+        """Widen where importance gained per ms is most, as long as the budget lasts."""
+        widths = self.grow_free(widths)
+        while True:
+            now = float(self.plan.predict_ms(widths))
+            best = None
+            for i in self.movable:
+                w = int(widths[i])
+                candidates = np.arange(w + 1, self.upper[i] + 1)
+                if not len(candidates):
+                    continue
+                times = self.plan.space_curve(widths, i, candidates)
+                fits = np.flatnonzero(times <= budget_ms * (1 + EPSILON))
+                if not len(fits):
+                    continue
+                gains = self.log_share[i][candidates[fits]] - self.log_share[i][w]
+                rates = gains / np.maximum(times[fits] - now, EPSILON * now)
+                c = int(np.argmax(rates))
+                if gains[c] > 1e-12 and (best is None or rates[c] > best[0]):
+                    best = (rates[c], i, int(candidates[fits[c]]))
+            if best is None:
+                return widths
+            widths[best[1]] = best[2]
+
+    def exchange(self, widths: np.ndarray, budget_ms: float | None = None, rounds: int = 20) -> np.ndarray:
+        """Shrink a space to a step below and spend the time elsewhere, while more importance is kept.
+
+        Args:
+            budget_ms: never to be exceeded; the predicted time of ``widths`` unless given.
+        """
+        if budget_ms is None:
+            budget_ms = float(self.plan.predict_ms(widths))
+        widths = self.spend(widths, budget_ms)
+        best_value = self.value(widths)
+        for _ in range(rounds):
+            improved = False
+            for i in self.movable:
+                for step in self._steps_below(widths, i):
+                    trial = widths.copy()
+                    trial[i] = step
+                    trial = self.spend(trial, budget_ms)
+                    value = self.value(trial)
+                    if value > best_value + 1e-9:
+                        widths, best_value, improved = trial, value, True
+                        break
+            if not improved:
+                return widths
+        return widths
+
+    def _steps_below(self, widths: np.ndarray, i: int, most: int = 3) -> list[int]:
+        """The smaller widths of a space that save most per channel given up, best first."""
+        w = int(widths[i])
+        candidates = np.arange(max(self.lower[i], int(w * SHRINK_STEP), 1), w)
+        if not len(candidates):
+            return []
+        times = self.plan.space_curve(widths, i, candidates)
+        now = float(self.plan.predict_ms(widths))
+        lost = self.log_share[i][w] - self.log_share[i][candidates]
+        order = np.argsort(-(now - times) / np.maximum(lost, 1e-12), kind="stable")
+        return [int(c) for c in candidates[order[:most]] if times[c - candidates[0]] < now]
