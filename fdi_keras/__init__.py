@@ -7,3 +7,67 @@ nearby time minima.
 Public names load on first use: ``import fdi_keras`` itself imports no keras,
 tensorflow or scikit-learn.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DeviceProfile": "fdi_keras.profile",
+    "LatencyCallback": "fdi_keras.compression",
+    "LatencyRegularizer": "fdi_keras.compression",
+    "bundled_profiles": "fdi_keras.profile",
+    "export_litert": "fdi_keras.networks",
+    "grow": "fdi_keras.compression",
+    "list_devices": "fdi_keras.devices",
+    "load_profile": "fdi_keras.profile",
+    "measure_interleaved": "fdi_keras.networks",
+    "measure_latency": "fdi_keras.networks",
+    "predict_latency": "fdi_keras.networks",
+    "profile_device": "fdi_keras.profile",
+    "prunable": "fdi_keras.compression",
+    "prune": "fdi_keras.compression",
+    "refit": "fdi_keras.profile",
+}
+
+__all__ = [
+    "DeviceProfile",
+    "LatencyCallback",
+    "LatencyRegularizer",
+    "__version__",
+    "bundled_profiles",
+    "export_litert",
+    "grow",
+    "list_devices",
+    "load_profile",
+    "measure_interleaved",
+    "measure_latency",
+    "predict_latency",
+    "profile_device",
+    "prunable",
+    "prune",
+    "refit",
+]
+
+if TYPE_CHECKING:
+    from fdi_keras.compression import LatencyCallback, LatencyRegularizer, grow, prunable, prune
+    from fdi_keras.devices import list_devices
+    from fdi_keras.networks.export import export_litert
+    from fdi_keras.networks.latency import measure_interleaved, measure_latency, predict_latency
+    from fdi_keras.profile import DeviceProfile, bundled_profiles, load_profile, profile_device, refit
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fdi_keras' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

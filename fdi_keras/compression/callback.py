@@ -189,13 +189,13 @@ class LatencyCallback(keras.callbacks.Callback):
             start_ms=start_ms,
             target_ms=regularizer.target_ms,
             epochs=self._epochs,
-            spaces={
-                s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces
-            },
+            spaces={s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
         )
         for operator in self.model.latency_plan.uncovered:
             reason = operator.problem or "not in the profile"
-            self._journal.write("warning", message=f"{operator.name} ({operator.kind}) is not priced: {reason}")
+            self._journal.write(
+                "warning", message=f"{operator.name} ({operator.kind}) is not priced: {reason}"
+            )
 
     def _state(self, epoch: int, logs: dict[str, float]) -> dict[str, Any]:
         steering = self.model.steering

@@ -12,6 +12,7 @@ filter that makes it. Importances of a space are shares: they add up to 1.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -21,6 +22,33 @@ from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.graph import Graph
 
 L = keras.layers
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The channels of each space in the order in which they are kept.
+
+    Attributes:
+        order: ``(channels,)`` by space: channel numbers, the first to keep first.
+        importance: ``(channels,)`` by space, in that order.
+    """
+
+    order: dict[str, np.ndarray]
+    importance: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, importance: dict[str, np.ndarray], present: dict[str, np.ndarray] | None = None) -> Ranking:
+        """By importance; with ``present`` (channel numbers by space), those before all others."""
+        order = {}
+        for name, values in importance.items():
+            absent = np.ones(len(values), bool)
+            absent[slice(None) if present is None else present[name]] = False
+            order[name] = np.lexsort((-values, absent))
+        return cls(order, {name: importance[name][order[name]] for name in importance})
+
+    def first(self, space: str, width: int) -> np.ndarray:
+        """The ``width`` channels of a space that are kept first, ascending."""
+        return np.sort(self.order[space][: int(width)])
 
 
 def channel_importance(

@@ -282,6 +282,10 @@ class PrunableModel(keras.Model):
             float,
         )
 
+    def without_gates(self) -> keras.Model:
+        """The plain network at full width, the gates' values multiplied into its kernels."""
+        return ungated(self)
+
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """``keras.Model.fit``. A target needs a controller: without a LatencyCallback one is added."""
         from fdi_keras.compression.callback import LatencyCallback
@@ -376,7 +380,9 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
             return [None]
         if isinstance(layer, MaskOfTensor):
             inputs = [masks[v] for v in call.inputs]
-            masks[call.outputs[0]] = ops.convert_to_numpy(layer.call([ops.convert_to_tensor(m) for m in inputs]))
+            masks[call.outputs[0]] = ops.convert_to_numpy(
+                layer.call([ops.convert_to_tensor(m) for m in inputs])
+            )
             return [None]
         known = id(layer) in made
         if type(layer) in UNGATED:

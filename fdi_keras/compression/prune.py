@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.history import inherit
-from fdi_keras.compression.importance import channel_importance
+from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.prunable import PrunableModel, check_target, ungated
 from fdi_keras.compression.rewiden import rewiden
 from fdi_keras.compression.width_search import WidthSearch
@@ -54,7 +54,9 @@ def prune(
     elif isinstance(profile, str):
         profile = load_profile(profile)
     if target_ms is not None and profile is None:
-        raise UsageError("prune(target_ms=...) needs a profile: pass profile=, or compile with a LatencyRegularizer.")
+        raise UsageError(
+            "prune(target_ms=...) needs a profile: pass profile=, or compile with a LatencyRegularizer."
+        )
     if target_ms is not None and not (math.isfinite(target_ms) and target_ms > 0):
         raise UsageError(f"prune(target_ms={target_ms}): expected a positive number of milliseconds.")
     graph = read_graph(ungated(model))
@@ -69,13 +71,12 @@ def prune(
         assert plan is not None
         check_target(plan, target_ms)
         raw = read_graph(ungated(model, gates_open=True))
-        importance = channel_importance(raw, spaces, gates)
-        search = WidthSearch(plan, importance, np.ones(len(spaces)), opened)
+        ranking = Ranking.of(channel_importance(raw, spaces, gates))
+        search = WidthSearch(plan, ranking, np.ones(len(spaces)), opened)
         widths = search.exchange(search.shrink(opened, target_ms), target_ms)
         for space, width in zip(spaces, widths, strict=True):
             if space.name in kept:
-                order = np.argsort(-importance[space.name], kind="stable")
-                kept[space.name] = np.sort(order[: int(width)])
+                kept[space.name] = ranking.first(space.name, width)
     small = rewiden(graph, spaces, kept)
     history = inherit(small, model, kept)
     widths = np.array([len(kept.get(s.name, range(s.width))) for s in spaces], float)

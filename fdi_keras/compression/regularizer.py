@@ -53,7 +53,9 @@ class LatencyRegularizer:
                 f"received target_ms={target_ms}, strength={strength}."
             )
         for name, value in (("target_ms", target_ms), ("strength", strength)):
-            least_ok = value is None or (math.isfinite(value) and (value > 0 or name == "strength" and value == 0))
+            least_ok = value is None or (
+                math.isfinite(value) and (value > 0 or (name == "strength" and value == 0))
+            )
             if not least_ok:
                 raise UsageError(f"LatencyRegularizer({name}={value}): expected a positive number.")
         if isinstance(profile, dict):

@@ -32,7 +32,10 @@ WeightMaker = Callable[[Call, list[np.ndarray], np.ndarray | None, np.ndarray | 
 
 
 def rewiden(
-    graph: Graph, spaces: ChannelSpaces, channels: dict[str, np.ndarray], make_weights: WeightMaker | None = None
+    graph: Graph,
+    spaces: ChannelSpaces,
+    channels: dict[str, np.ndarray],
+    make_weights: WeightMaker | None = None,
 ) -> keras.Model:
     """The network with other channels in some spaces.
 

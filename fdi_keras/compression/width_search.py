@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fdi_keras.compression.importance import Ranking
 from fdi_keras.errors import TargetError
 from fdi_keras.networks.latency_plan import LatencyPlan
 
@@ -28,23 +29,19 @@ class WidthSearch:
 
     Args:
         plan: predicted latency by widths.
-        importance: ``(channels,)`` by prunable space; the most important channels are kept first.
-        lower, upper: ``(spaces,)`` limits of each width; spaces without importance stay.
+        ranking: the channels of each prunable space in the order in which they are kept.
+        lower, upper: ``(spaces,)`` limits of each width; spaces without a ranking stay.
     """
 
-    def __init__(
-        self, plan: LatencyPlan, importance: dict[str, np.ndarray], lower: np.ndarray, upper: np.ndarray
-    ):
+    def __init__(self, plan: LatencyPlan, ranking: Ranking, lower: np.ndarray, upper: np.ndarray):
         self.plan = plan
         self.lower, self.upper = np.asarray(lower, int), np.asarray(upper, int)
-        self.movable = [i for i, name in enumerate(plan.names) if name in importance]
+        self.movable = [i for i, name in enumerate(plan.names) if name in ranking.importance]
         self.log_share: dict[int, np.ndarray] = {}
         for i in self.movable:
-            kept = np.cumsum(np.sort(importance[plan.names[i]])[::-1])
+            kept = np.cumsum(ranking.importance[plan.names[i]])
             # Channels that closed have no importance; a tiny one keeps more of them better than fewer.
             kept = kept + 1e-6 * np.arange(1, len(kept) + 1) / len(kept)
-            extra = max(self.upper[i] - len(kept), 0)
-            kept = np.concatenate([kept, kept[-1] + 1e-6 * np.arange(1, extra + 1)])
             self.log_share[i] = np.log(np.concatenate([[1e-12], kept / kept[-1]]))
 
     def value(self, widths: np.ndarray) -> float:

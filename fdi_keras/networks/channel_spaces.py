@@ -49,8 +49,28 @@ MERGING_OPERATIONS = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
 
 #: Activations that read one element at a time, by the name Keras serializes them under.
 ELEMENTWISE_ACTIVATIONS = frozenset(
-    "linear relu relu6 sigmoid tanh silu swish hard_silu hard_swish hard_sigmoid gelu elu selu softplus "
-    "softsign exponential leaky_relu celu mish log_sigmoid".split()
+    [
+        "linear",
+        "relu",
+        "relu6",
+        "sigmoid",
+        "tanh",
+        "silu",
+        "swish",
+        "hard_silu",
+        "hard_swish",
+        "hard_sigmoid",
+        "gelu",
+        "elu",
+        "selu",
+        "softplus",
+        "softsign",
+        "exponential",
+        "leaky_relu",
+        "celu",
+        "mish",
+        "log_sigmoid",
+    ]
 )
 
 
@@ -236,7 +256,9 @@ class _Finder:
             return _convolution_problem(layer, name)
         if type(layer) is L.BatchNormalization:
             rank = len(shapes[call.inputs[0]])
-            return None if layer.axis in (-1, rank - 1) else f"{name} normalizes axis {layer.axis}, not the last"
+            return (
+                None if layer.axis in (-1, rank - 1) else f"{name} normalizes axis {layer.axis}, not the last"
+            )
         if isinstance(layer, MERGING) or type(layer).__name__ in MERGING_OPERATIONS:
             sizes = {shapes[v][-1] for v in call.inputs}
             if len(call.inputs) < 2 or len(sizes) > 1:

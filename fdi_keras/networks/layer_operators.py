@@ -47,9 +47,7 @@ class NetworkOperator:
 
     @property
     def operator(self) -> Operator:
-        return Operator(
-            self.kind, self.dims, self.name, self.problem, self.elements_in, self.elements_out
-        )
+        return Operator(self.kind, self.dims, self.name, self.problem, self.elements_in, self.elements_out)
 
 
 def read_layer_operators(graph: Graph) -> list[NetworkOperator]:
@@ -132,7 +130,12 @@ class _OperatorReader:
         return len(self.graph.consumers.get(value, ())) == 1 and value not in self.graph.outputs
 
     def _add(
-        self, call: Call, kind: str, dims: dict[str, int], channels: dict[str, int], problem: str | None = None
+        self,
+        call: Call,
+        kind: str,
+        dims: dict[str, int],
+        channels: dict[str, int],
+        problem: str | None = None,
     ) -> NetworkOperator:
         elements_in = sum(self._elements(v) for v in call.inputs)
         elements_out = sum(self._elements(v) for v in call.outputs)
@@ -337,9 +340,7 @@ class _OperatorReader:
         if source in self.padded and self._single(source) and not same:
             inner, sides = self.padded[source]
             image = self._image(inner)
-            wanted = tuple(
-                same_padding(image[side], kernel[0], strides[0]) for side in ("height", "width")
-            )
+            wanted = tuple(same_padding(image[side], kernel[0], strides[0]) for side in ("height", "width"))
             if sides == wanted:
                 self.operators.remove(self.open[source])
                 source, same = inner, True
@@ -387,7 +388,7 @@ _READERS: dict[type, _Reader] = {
     L.Average: _OperatorReader.average,
     L.Concatenate: _OperatorReader.concatenate,
     L.ZeroPadding2D: _OperatorReader.pad,
-    **{view: _OperatorReader.view for view in VIEWS},
+    **dict.fromkeys(VIEWS, _OperatorReader.view),
 }
 
 #: Raw operations on symbolic tensors, by class name (keras has no public classes for them).

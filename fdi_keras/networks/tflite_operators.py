@@ -164,7 +164,12 @@ class _Reader:
         rows = int(np.prod(node.full_shapes[0])) // in_channels
         return (
             "dense",
-            {"rows": rows, "in_channels": in_channels, "out_channels": out_channels, "activation": node.fused},
+            {
+                "rows": rows,
+                "in_channels": in_channels,
+                "out_channels": out_channels,
+                "activation": node.fused,
+            },
             None,
         )
 

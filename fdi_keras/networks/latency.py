@@ -1,0 +1,271 @@
+"""Predicting and measuring the latency of whole networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdi_keras.devices import open_device
+from fdi_keras.errors import ModelFileError, UnknownOperatorsError
+from fdi_keras.networks.tflite_operators import read_tflite_operators
+from fdi_keras.operators import Operator
+from fdi_keras.profile import DeviceProfile, load_profile
+
+
+@dataclass(frozen=True)
+class OperatorLatency:
+    """One operator of a report.
+
+    Attributes:
+        name: of the layer, or of the output tensor in a ``.tflite`` file.
+        kind: operator kind.
+        predicted_ms: predicted time; ``None`` when the profile does not know the operator.
+        rule: the leaf rule that priced it, or why nothing did.
+        dims: its dimensions.
+        flops, memory_bytes, parameters: what explains it (2 FLOPs a multiply-accumulate).
+    """
+
+    name: str
+    kind: str
+    predicted_ms: float | None
+    rule: str
+    dims: Mapping[str, int]
+    flops: float
+    memory_bytes: float
+    parameters: float
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """Predicted latency of a network; printing it gives a table.
+
+    Attributes:
+        total_ms: the operators added up, and the device's cost of one invocation. Operators that
+            the profile does not know are *not* in it: look at ``coverage``.
+        coverage: the smaller of the two shares below; 1.0 when every operator was priced.
+        coverage_flops, coverage_memory: share of the network's FLOPs and memory access that was priced.
+        operators: a row an operator, in order of execution.
+        warnings: unknown operators and dimensions outside what the profile measured, in words.
+        profile: name of the profile.
+    """
+
+    total_ms: float
+    coverage: float
+    coverage_flops: float
+    coverage_memory: float
+    operators: list[OperatorLatency]
+    warnings: list[str] = field(default_factory=list)
+    profile: str = ""
+
+    @property
+    def flops(self) -> float:
+        return sum(o.flops for o in self.operators)
+
+    @property
+    def memory_bytes(self) -> float:
+        return sum(o.memory_bytes for o in self.operators)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, as ``fdi predict --json`` prints it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        width = max((len(o.name) for o in self.operators), default=4)
+        lines = [
+            f"{o.name:<{width}}  {o.kind:<16}  "
+            + ("   unknown" if o.predicted_ms is None else f"{o.predicted_ms:8.4f} ms")
+            + f"  {o.rule}"
+            for o in self.operators
+        ]
+        lines.append(f"total {self.total_ms:.4f} ms, {self.coverage:.1%} covered by profile {self.profile}")
+        return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
+
+
+@dataclass(frozen=True)
+class MeasuredLatency:
+    """Measured time of a network.
+
+    Attributes:
+        median_ms, iqr_ms, min_ms: median, quartile distance and minimum of one inference with batch size 1.
+        runs: how many inferences were timed.
+        device, threads, runtime: where and with what.
+    """
+
+    median_ms: float
+    iqr_ms: float
+    min_ms: float
+    runs: int
+    device: str = "local"
+    threads: int = 1
+    runtime: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.median_ms:.4g} ms (quartile distance {self.iqr_ms:.2g} ms, {self.runs} runs)"
+
+
+def predict_latency(model: Any, profile: DeviceProfile | str | os.PathLike[str]) -> LatencyReport:
+    """Predict a network's latency from a profile, operator by operator.
+
+    Args:
+        model: a Keras model (a gated one is read as it would be pruned: all its operators at
+            full width), or the path of a ``.keras`` or ``.tflite`` file.
+        profile: a profile, its path, or the name of a bundled one.
+
+    Raises:
+        UnknownOperatorsError: the profile knows none of the operators.
+        ModelFileError, UnsupportedModelError: the model cannot be read.
+        ProfileError: the profile cannot be read.
+
+    Example::
+
+        print(fdi.predict_latency(model, "this-computer.json"))
+    """
+    if not isinstance(profile, DeviceProfile):
+        profile = load_profile(os.fspath(profile))
+    return price_operators(read_operators(model), profile)
+
+
+def read_operators(model: Any) -> list[Operator]:
+    """The operators LiteRT executes for a Keras model or a ``.keras`` or ``.tflite`` file."""
+    if isinstance(model, bytes):
+        return read_tflite_operators(model)
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        if path.suffix == ".tflite":
+            return read_tflite_operators(path)
+        model = _load_keras(path)
+    from fdi_keras.networks.graph import read_graph
+    from fdi_keras.networks.layer_operators import read_layer_operators
+
+    return [o.operator for o in read_layer_operators(read_graph(_without_gates(model)))]
+
+
+def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> LatencyReport:
+    """The latency report of a list of operators."""
+    rows: list[OperatorLatency] = []
+    warnings: dict[str, None] = {}
+    covered, total = np.zeros(2), np.zeros(2)
+    for operator in operators:
+        explained = operator.explained
+        memory = sum(explained[m] for m in ("memory_in", "memory_out")) + 4 * explained["parameters"]
+        size = np.array([explained["flops"], memory])
+        total += size
+        model = profile.models.get(operator.kind)
+        problem = operator.problem or (
+            None if model else f"the profile has no time model for {operator.kind}"
+        )
+        if problem is None and model is not None:
+            predicted = float(model.predict_ms(operator.dims)[0])
+            rule = model.rule_of(operator.dims)
+            covered += size
+            for text in model.out_of_range(operator.dims):
+                warnings[
+                    f"{operator.name} ({operator.kind}): {text} measured; the prediction extrapolates"
+                ] = None
+        else:
+            predicted, rule = None, f"unknown: {problem}"
+            warnings[f"{operator.name} ({operator.kind}) is not in the total: {problem}"] = None
+        rows.append(
+            OperatorLatency(
+                operator.name,
+                operator.kind,
+                predicted,
+                rule,
+                dict(operator.dims),
+                explained["flops"],
+                memory,
+                explained["parameters"],
+            )
+        )
+    known = [row.predicted_ms for row in rows if row.predicted_ms is not None]
+    if rows and not known:
+        kinds = ", ".join(sorted({row.kind for row in rows}))
+        raise UnknownOperatorsError(
+            f"profile {profile.name!r} knows none of the network's operators ({kinds}); it knows "
+            f"{', '.join(profile.models)}. Profile the device with these kinds: fdi profile --kinds ..."
+        )
+    shares = np.divide(covered, total, out=np.ones(2), where=total > 0)
+    return LatencyReport(
+        total_ms=profile.overhead_ms + sum(known),
+        coverage=float(shares.min()),
+        coverage_flops=float(shares[0]),
+        coverage_memory=float(shares[1]),
+        operators=rows,
+        warnings=list(warnings),
+        profile=profile.name,
+    )
+
+
+def measure_latency(
+    model: Any, device: str = "local", threads: int = 1, seconds: float = 2.0
+) -> MeasuredLatency:
+    """Time a network on a device, for real, with batch size 1 and float32.
+
+    Args:
+        model: a Keras model, or the path of a ``.keras`` or ``.tflite`` file.
+        device: id of the device, as ``fdi devices`` lists it.
+        threads: threads of the runtime.
+        seconds: how long to keep measuring.
+
+    Raises:
+        DeviceNotFoundError, MeasurementError, ExportError, ModelFileError.
+    """
+    return measure_interleaved([model], device, threads, seconds)[0]
+
+
+def measure_interleaved(
+    models: Sequence[Any], device: str = "local", threads: int = 1, seconds: float = 2.0
+) -> list[MeasuredLatency]:
+    """Time several networks in turns, so that a drift of the device hits all alike.
+
+    Args:
+        models: as in :func:`measure_latency`.
+        seconds: for each network.
+    """
+    contents = [as_litert(model) for model in models]
+    with open_device(device).open(threads=threads) as runner:
+        timings = runner.time_interleaved(contents, rounds=20, budget_s=seconds)
+        runtime = runner.runtime
+    return [
+        MeasuredLatency(
+            t.median_ms, t.iqr_ms, t.min_ms, t.runs, device, threads, f"{runtime.name} {runtime.version}"
+        )
+        for t in timings
+    ]
+
+
+def as_litert(model: Any) -> bytes:
+    """A model as the content of a ``.tflite`` file, converted where it is a Keras model."""
+    if isinstance(model, bytes):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        if path.suffix == ".tflite":
+            read_tflite_operators(path)  # a clear error for what is no model
+            return path.read_bytes()
+        model = _load_keras(path)
+    from fdi_keras.networks.export import export_litert
+
+    return export_litert(_without_gates(model))
+
+
+def _load_keras(path: Path) -> Any:
+    if path.suffix not in (".keras", ".h5"):
+        raise ModelFileError(f"{path}: expected a .keras or .tflite file.")
+    from fdi_keras.networks.export import load_model
+
+    return load_model(path)
+
+
+def _without_gates(model: Any) -> Any:
+    """The plain network; of a gated one, without what pruning would remove from the graph: its gates."""
+    plain = getattr(model, "without_gates", None)
+    return model if plain is None else plain()
