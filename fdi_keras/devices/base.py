@@ -63,12 +63,15 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         min_ms: the fastest reading, in ms.
         runs: how many executions were timed. Very short models are timed several
             executions a reading, so there may be fewer readings than runs.
+        disturbed: share of the readings in which other processes took the processor;
+            those count with the time that the model itself ran, where that is known.
     """
 
     median_ms: float
     iqr_ms: float
     min_ms: float
     runs: int
+    disturbed: float = 0.0
 
 
 class Runner(Protocol):

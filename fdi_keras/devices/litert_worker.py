@@ -15,7 +15,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import get_clock_info, perf_counter, process_time
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -28,6 +28,12 @@ READING_S = 50e-6
 
 #: Readings agree when their quartiles lie this close, relative to the median (our choice).
 SETTLED = 0.02
+
+#: A reading that lost more than this share of its time to other processes was disturbed.
+DISTURBED = 0.02
+
+#: Whether the processor time of this process is known finely enough to see that.
+CLOCK_IS_FINE = get_clock_info("process_time").resolution <= 1e-6
 
 #: No measurement stops early before this share of its budget is used.
 SETTLING_SHARE = 0.2
@@ -76,39 +82,37 @@ def _die_when_stuck(seconds: float | None) -> None:
 
 def _time(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
     invoke = _load(chunks[0], threads).invoke
-    batch = _warm_up(invoke, header["warmup_s"])
+    readings = Readings(invoke, _warm_up(invoke, header["warmup_s"]), threads)
     budget_s, min_runs = header["budget_s"], max(1, header["min_runs"])
-    readings: list[float] = []
     begin = perf_counter()
     look_at = SETTLING_SHARE * budget_s
     while True:
-        readings.append(_reading(invoke, batch))
+        readings.take()
         elapsed = perf_counter() - begin
-        if len(readings) < min_runs:
+        if len(readings.seconds) < min_runs:
             continue
         if elapsed >= budget_s:
             break
         if elapsed >= look_at:
-            low, median, high = np.percentile(readings, (25, 50, 75))
+            low, median, high = np.percentile(readings.seconds, (25, 50, 75))
             if high - low <= SETTLED * median:
                 break
             look_at = 1.5 * elapsed
-    return {"timings": [_summary(readings, batch)]}, []
+    return {"timings": [readings.summary()]}, []
 
 
 def _interleave(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
     invokes = [_load(chunk, threads).invoke for chunk in chunks]
-    batches = [_warm_up(invoke, header["warmup_s"]) for invoke in invokes]
-    readings: list[list[float]] = [[] for _ in chunks]
+    readings = [Readings(invoke, _warm_up(invoke, header["warmup_s"]), threads) for invoke in invokes]
     turn_s = header["budget_s"] / header["rounds"]
     for _ in range(header["rounds"]):
-        for invoke, batch, taken in zip(invokes, batches, readings, strict=True):
+        for invoke, taken in zip(invokes, readings, strict=True):
             invoke()  # the model before this one has filled the caches
             end = perf_counter() + turn_s
-            taken.append(_reading(invoke, batch))
+            taken.take()
             while perf_counter() < end:
-                taken.append(_reading(invoke, batch))
-    return {"timings": [_summary(r, b) for r, b in zip(readings, batches, strict=True)]}, []
+                taken.take()
+    return {"timings": [taken.summary() for taken in readings]}, []
 
 
 def _run(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
@@ -178,22 +182,44 @@ def _warm_up(invoke: Invoke, seconds: float) -> int:
     return max(1, round(READING_S * count / elapsed))
 
 
-def _reading(invoke: Invoke, batch: int) -> float:
-    """Mean seconds of an execution over ``batch`` of them."""
-    begin = perf_counter()
-    for _ in itertools.repeat(None, batch):
-        invoke()
-    return (perf_counter() - begin) / batch
+class Readings:
+    """Readings of one model, in seconds for one execution.
 
+    While another process has the processor, the clock goes on and the model does not.
+    With one thread this shows: the processor time of this process falls behind the
+    clock. Such a reading counts with the processor time (our choice), or a busy
+    neighbour would double every model that runs longer than the scheduler's time slice.
+    """
 
-def _summary(readings: list[float], batch: int) -> dict[str, float]:
-    low, median, high = 1e3 * np.percentile(readings, (25, 50, 75))
-    return {
-        "median_ms": float(median),
-        "iqr_ms": float(high - low),
-        "min_ms": 1e3 * min(readings),
-        "runs": len(readings) * batch,
-    }
+    def __init__(self, invoke: Invoke, batch: int, threads: int):
+        self.seconds: list[float] = []
+        self._invoke = invoke
+        self._batch = batch
+        self._watched = threads == 1 and CLOCK_IS_FINE
+        self._disturbed = 0
+
+    def take(self) -> None:
+        invoke = self._invoke
+        ran = process_time()
+        begin = perf_counter()
+        for _ in itertools.repeat(None, self._batch):
+            invoke()
+        took = perf_counter() - begin
+        ran = process_time() - ran
+        if self._watched and took - ran > DISTURBED * took:
+            self._disturbed += 1
+            took = ran
+        self.seconds.append(took / self._batch)
+
+    def summary(self) -> dict[str, float]:
+        low, median, high = 1e3 * np.percentile(self.seconds, (25, 50, 75))
+        return {
+            "median_ms": float(median),
+            "iqr_ms": float(high - low),
+            "min_ms": 1e3 * min(self.seconds),
+            "runs": len(self.seconds) * self._batch,
+            "disturbed": self._disturbed / len(self.seconds),
+        }
 
 
 if __name__ == "__main__":

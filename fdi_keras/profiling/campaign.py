@@ -277,8 +277,9 @@ class _Campaign:
             self._supersede([i for i, closed in self._done.items() if closed is None], took_ms)
             took_ms = self._wait(took_ms)
         elif self._baseline is not None and took_ms * SLOWER < self._baseline:
-            # The baseline itself was made while the computer was slow, and so was what it approved.
-            slow = [i for i, closed in self._done.items() if closed and closed > SLOWER * took_ms]
+            # The baseline itself was made while the computer was slow, and so was what it approved
+            # and what was measured since.
+            slow = [i for i, closed in self._done.items() if closed is None or closed > SLOWER * took_ms]
             self._warn("the computer got faster", took_ms)
             self._supersede(slow, took_ms)
         self._baseline = took_ms if self._baseline is None else min(self._baseline, took_ms)

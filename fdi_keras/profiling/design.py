@@ -30,9 +30,13 @@ DESIGN_VERSION = 1
 SHARES = {"conv2d": 40.0, "depthwise_conv2d": 15.0, "dense": 12.0, "add": 3.0, "max_pool2d": 2.5}
 OTHER_SHARE = 1.9
 
-#: Limits of one probe: about 10 ms at 100 GFLOPS, and fitting into the memory of a phone.
+#: Limits of one probe: about 10 ms, and fitting into the memory of a phone. Weights may be
+#: as large as a dense layer of 4096 x 4096, feature maps as two of 224 x 224 x 64. A
+#: depthwise convolution does far fewer FLOPs a second, and networks ask it for fewer.
 MAX_FLOPS = 1e9
+MAX_DEPTHWISE_FLOPS = 6e7
 MAX_BYTES = 80e6
+MAX_FEATURE_BYTES = 26e6
 
 #: How often a configuration is surrounded by its neighbours.
 NEIGHBOURHOODS = 0.25
@@ -81,7 +85,12 @@ def check_kinds(kinds: Sequence[str] | None) -> list[str]:
 def within_limits(kind: str, dims: Dims) -> bool:
     """Whether a probe of this configuration is worth its time and memory."""
     flops, memory_in, memory_out, _, parameters = KINDS[kind].explain(dims)[0]
-    return bool(flops <= MAX_FLOPS and memory_in + memory_out + 4 * parameters <= MAX_BYTES)
+    features = memory_in + memory_out
+    return bool(
+        flops <= (MAX_DEPTHWISE_FLOPS if kind == "depthwise_conv2d" else MAX_FLOPS)
+        and features <= MAX_FEATURE_BYTES
+        and features + 4 * parameters <= MAX_BYTES
+    )
 
 
 def _turns(kinds: list[str], seed: int) -> Iterator[Configuration]:
@@ -103,7 +112,8 @@ def _of_kind(kind: str, seed: int) -> Iterator[Configuration]:
     for group in itertools.count():
         corner = next(corners, None) if group % 2 == 0 else None
         members = [dict(corner)] if corner else _members(kind, rng)
-        for dims in members:
+        for drawn in members:
+            dims = KINDS[kind].canonical(drawn)
             key = tuple(dims.values())
             if key not in seen and within_limits(kind, dims):
                 seen.add(key)

@@ -55,7 +55,7 @@ def _usual_channels(rng: Random, side: int, high: int) -> int:
 
 def _image(rng: Random, high: int = MAX_CHANNELS) -> Dims:
     height, width = _sides(rng)
-    usual = rng.random() < 0.5
+    usual = rng.random() < 0.65
     channels = _usual_channels(rng, min(height, width), high) if usual else _channels(rng, high)
     return {"height": height, "width": width, "channels": channels}
 
@@ -68,13 +68,13 @@ def _fitting(dims: Dims) -> Dims:
 
 
 def _conv2d(rng: Random) -> Dims:
-    kernel = rng.choices((1, 2, 3, 4, 5, 6, 7), (35, 3, 39, 3, 9, 3, 8))[0]
+    kernel = rng.choices((1, 2, 3, 4, 5, 6, 7), (36, 2, 42, 2, 9, 2, 7))[0]
     high = MAX_POINTWISE if kernel == 1 else MAX_CHANNELS
     way = rng.random()
     if way < 0.06:  # the first layer of a network
         side, n_in, n_out = rng.choice(SIDES[10:]), rng.choice((1, 3)), log_uniform(rng, 4, 128)
         height, width = side, side
-    elif way < 0.46:  # a layer within
+    elif way < 0.55:  # a layer within
         height, width = _sides(rng)
         n_in = _usual_channels(rng, min(height, width), high)
         n_out = max(1, min(high, round(n_in * math.exp(rng.uniform(-math.log(6), math.log(6))))))
@@ -93,7 +93,7 @@ def _conv2d(rng: Random) -> Dims:
 def _depthwise_conv2d(rng: Random) -> Dims:
     dims = {
         **_image(rng),
-        "kernel": rng.choices((1, 2, 3, 4, 5, 6, 7), (4, 4, 52, 4, 22, 4, 10))[0],
+        "kernel": rng.choices((1, 2, 3, 4, 5, 6, 7), (3, 2, 58, 2, 25, 2, 8))[0],
         "stride": 2 if rng.random() < 0.3 else 1,
         "padding": int(rng.random() < 0.7),
         "activation": int(rng.random() < 0.6),

@@ -43,6 +43,22 @@ def test_the_larger_model_takes_longer(runner):
     assert small.runs > 1000  # many executions a reading, or the clock is all that is measured
 
 
+def test_a_busy_neighbour_does_not_double_the_time(runner):
+    large = {"height": 56, "width": 56, "in_channels": 128, "out_channels": 128, "kernel": 3}
+    model = build_probe("conv2d", large)
+    alone = runner.time(model)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    try:
+        time.sleep(0.2)
+        crowded = runner.time(model, budget_s=0.5)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert 0 <= crowded.disturbed <= 1
+    assert crowded.median_ms < 1.5 * alone.median_ms
+
+
 def test_budget_zero_still_takes_the_least_runs(runner):
     assert runner.time(MIDDLE, budget_s=0.0, warmup_s=0.0, min_runs=3).runs >= 3
 
@@ -79,7 +95,7 @@ def test_wrong_inputs_are_an_error_of_the_measurement(runner):
 def test_refused_model_keeps_the_words_of_litert_and_the_child(runner, content):
     runner.time(SMALL, budget_s=0.0)
     pid = runner.pid
-    with pytest.raises(MeasurementError, match="LiteRT refused the model: .*(model|buffer)"):
+    with pytest.raises(MeasurementError, match=r"LiteRT refused the model: .*(model|buffer)"):
         runner.time(content)
     assert runner.time(SMALL, budget_s=0.0).runs >= 1
     assert runner.pid == pid
@@ -109,7 +125,7 @@ def test_hanging_child_is_killed_after_the_time_out():
         stuck.suspend()
         begin = time.monotonic()
         with pytest.raises(
-            MeasurementError, match="did not answer within .* s while measuring and was killed"
+            MeasurementError, match=r"did not answer within .* s while measuring and was killed"
         ):
             runner.time(SMALL, budget_s=0.0, warmup_s=0.0)
         assert time.monotonic() - begin < 5
@@ -128,7 +144,8 @@ def test_close_ends_the_child():
 
 def test_child_ends_with_its_parent():
     code = (
-        "import sys, time; from fdi_keras.devices import open_device; from fdi_keras.profiling import build_probe\n"
+        "import time; from fdi_keras.devices import open_device\n"
+        "from fdi_keras.profiling import build_probe\n"
         "runner = open_device().open(); runner.time(build_probe('relu', {'channels': 4}), budget_s=0.0)\n"
         "print(runner.pid, flush=True); time.sleep(60)"
     )
@@ -142,6 +159,6 @@ def test_child_that_cannot_start_says_why(monkeypatch):
     monkeypatch.setattr("fdi_keras.devices.litert_runner.WORKER", "fdi_keras.devices.no_such_worker")
     with (
         open_device().open() as runner,
-        pytest.raises(MeasurementError, match="ended with status 1 while starting.*no_such_worker"),
+        pytest.raises(MeasurementError, match=r"ended with status 1 while starting.*no_such_worker"),
     ):
         runner.time(SMALL)

@@ -1,0 +1,21 @@
+"""A campaign to be killed: ``python kill_campaign.py JOURNAL COUNT [--resume]``, on the real runtime.
+
+Shared by the tests (a few kills) and whoever wants to kill more of them.
+"""
+
+import sys
+from pathlib import Path
+
+from fdi_keras.devices import open_device
+from fdi_keras.profiling import Plan, run_campaign
+
+
+def main(journal: Path, count: int, resume: bool) -> None:
+    device = open_device("local")
+    plan = Plan(["conv2d", "dense", "relu"], measurements=count)
+    with device.open() as runner:
+        run_campaign(runner, plan, journal, device=device.info, resume=resume, reference_every_s=1.0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), "--resume" in sys.argv)
