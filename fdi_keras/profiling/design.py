@@ -38,6 +38,11 @@ MAX_DEPTHWISE_FLOPS = 6e7
 MAX_BYTES = 80e6
 MAX_FEATURE_BYTES = 26e6
 
+#: What has fewer FLOPs and bytes together takes about a microsecond, hardly counts in a
+#: network and is hard to measure: three of four such configurations are left out.
+LITTLE_WORK = 1e5
+LITTLE_KEPT = 0.25
+
 #: How often a configuration is surrounded by its neighbours.
 NEIGHBOURHOODS = 0.25
 MULTIPLES = (4, 8, 16, 32, 64)
@@ -123,6 +128,8 @@ def _of_kind(kind: str, seed: int) -> Iterator[Configuration]:
 def _members(kind: str, rng: random.Random) -> list[Dims]:
     """A random configuration, alone or with its neighbours."""
     base = KINDS[kind].complete(BASES[kind](rng))
+    while _work(kind, base) < LITTLE_WORK and rng.random() >= LITTLE_KEPT:
+        base = KINDS[kind].complete(BASES[kind](rng))
     if rng.random() >= NEIGHBOURHOODS:
         return [base]
     # Outputs oftener than inputs: that is where libraries cut their tiles.
@@ -132,3 +139,9 @@ def _members(kind: str, rng: random.Random) -> list[Dims]:
     centre = max(multiple, round(base[name] / multiple) * multiple)
     least = base.get("inputs", 1)
     return [{**base, name: value} for value in (centre - 1, centre, centre + 1) if value >= least]
+
+
+def _work(kind: str, dims: Dims) -> float:
+    """FLOPs and bytes of feature maps and weights together."""
+    flops, memory_in, memory_out, _, parameters = KINDS[kind].explain(dims)[0]
+    return float(flops + memory_in + memory_out + 4 * parameters)

@@ -20,16 +20,25 @@ def test_profile_this_computer_interrupt_and_resume(tmp_path):
 
     out = tmp_path / "mine.json"
     with pytest.raises(KeyboardInterrupt):
-        profile_device(measurements=16, kinds=["dense"], threads=2, seed=5, out=out, progress=interrupt)
+        profile_device(measurements=16, kinds=["dense"], seed=5, out=out, progress=interrupt)
     assert not out.exists()
+    with pytest.raises(CampaignError, match="threads: 1 there, 2 now"):
+        profile_device(resume=True, threads=2)
+    with pytest.raises(CampaignError, match="seed: 5 there, 6 now"):
+        profile_device(resume=True, seed=6)
     stages = []
     profile = profile_device(resume=True, out=out, progress=lambda state: stages.append(state.stage))
     assert load_profile(out) == profile
     assert profile.name == "mine"
-    assert (profile.plan.kinds, profile.plan.seed, profile.runtime.threads) == (["dense"], 5, 2)
+    assert (profile.plan.kinds, profile.plan.seed, profile.runtime.threads) == (["dense"], 5, 1)
     assert len(profile.measurements["dense"]) == 16
     assert 0 < profile.overhead_ms < 1
-    assert list(dict.fromkeys(stages)) == ["preparing", "measuring", "finished", "learning"]
+    assert [stage for stage in dict.fromkeys(stages) if stage != "waiting"] == [
+        "preparing",
+        "measuring",
+        "finished",
+        "learning",
+    ]
     assert read_records(campaign_journal()).finished
 
 
