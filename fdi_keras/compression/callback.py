@@ -17,8 +17,10 @@ from fdi_keras.journal import Journal, journal_path
 
 REACH = 0.7  # share of the training in which the schedule descends to the target
 WARM_UP = 0.05  # share before it begins
-PROPORTIONAL = 4.0  # gains of the controller on the log of the ratio (our choice, tuned on digits)
-INTEGRAL = 60.0  # per whole training
+PROPORTIONAL = 20.0  # gains of the controller on the log of the ratio (our choice, tuned on digits)
+INTEGRAL = 150.0  # per whole training
+SMOOTHING = 0.02  # share of the training over which the fall of the latency is averaged
+LARGEST_ERROR = 0.1  # larger errors count as this: gates need time to follow
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
 
 
@@ -43,6 +45,8 @@ class StrengthController:
         self.start_ms, self.target_ms, self.first = start_ms, target_ms, first
         self.integral = 0.0
         self.progress = 0.0
+        self.smooth = math.log(start_ms)  # of the predicted latency, to see how fast it falls
+        self.falling = 0.0
 
     def scheduled(self, progress: float) -> float:
         """Latency to be met when ``progress`` (0 to 1) of the training is done, in ms."""
@@ -52,10 +56,24 @@ class StrengthController:
     def update(self, latency_ms: float, progress: float) -> float:
         """The strength for the next step."""
         error = math.log(max(latency_ms, 1e-9) / self.scheduled(progress))
+        error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         step = max(progress - self.progress, 0.0)
         self.progress = progress
-        self.integral = min(max(self.integral + INTEGRAL * error * step, -4.0), 12.0)
+        if not (error > 0 and self._catching_up(latency_ms, step)):
+            self.integral = min(max(self.integral + INTEGRAL * error * step, -4.0), 12.0)
         return self.first * math.exp(min(self.integral + PROPORTIONAL * error, 12.0))
+
+
+    def _catching_up(self, latency_ms: float, step: float) -> bool:
+        """Whether the latency falls faster than the schedule: more strength would only overshoot."""
+        if step <= 0:
+            return False
+        share = min(step / SMOOTHING, 1.0)
+        before = self.smooth
+        self.smooth += share * (math.log(max(latency_ms, 1e-9)) - before)
+        self.falling += share * ((before - self.smooth) / step - self.falling)
+        wanted = math.log(self.start_ms / self.target_ms) / (REACH - WARM_UP)
+        return self.falling > wanted
 
 
 class LatencyCallback(keras.callbacks.Callback):
@@ -123,7 +141,10 @@ class LatencyCallback(keras.callbacks.Callback):
         if not math.isfinite(float(logs.get("loss", 0.0))):
             self._diverged(f"the loss is {float(logs['loss'])} in epoch {self._epoch + 1}, batch {batch + 1}")
         if self._controller is not None and "latency_ms" in logs:
-            strength = self._controller.update(float(logs["latency_ms"]), self._progress())
+            # Of the expected and the open widths the slower: pruning must meet the target too.
+            opened = float(self.model.latency_plan.predict_ms(self.model.open_widths()))
+            latency_ms = max(float(logs["latency_ms"]), opened)
+            strength = self._controller.update(latency_ms, self._progress())
             self.model.steering.strength.assign(strength)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

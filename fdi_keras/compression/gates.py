@@ -24,6 +24,7 @@ ops = keras.ops
 TEMPERATURE = 2 / 3  # of the concrete distribution, as in the L0 paper
 STRETCH = (-0.1, 1.1)  # the interval that is clipped to [0, 1], as in the L0 paper
 START = 2.5  # at this logit an undisturbed gate is exactly 1 (our choice)
+SPREAD = 3.0  # the most important channel of a space starts this much above START (our choice)
 LIMIT = 6.0  # logits stay within +-LIMIT: beyond it a gate could never come back (our choice)
 STEP = 0.05  # how far a logit moves in a training step, whatever the optimizer (our choice)
 
@@ -101,6 +102,11 @@ class ChannelGate(keras.layers.Layer):
     def values(self) -> np.ndarray:
         """Undisturbed gates as numbers in [0, 1], ``(channels,)``; closed is exactly 0."""
         return ops.convert_to_numpy(self(ops.zeros(()), training=False))
+
+    def open_count(self) -> int:
+        """How many channels pruning now would keep, at least 1."""
+        logits = ops.convert_to_numpy(self.position) * float(ops.convert_to_numpy(self.speed))
+        return max(int(np.count_nonzero(logits > CLOSES_AT)), 1)
 
     def set_logits(self, logits: np.ndarray) -> None:
         """Set the gates by hand: above :data:`CLOSES_AT` is open."""

@@ -7,7 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gates import GATED, STEP, UNGATED, ChannelGate, MaskOfTensor, Steering
+from fdi_keras.compression.gates import (
+    GATED,
+    SPREAD,
+    START,
+    STEP,
+    UNGATED,
+    ChannelGate,
+    MaskOfTensor,
+    Steering,
+)
+from fdi_keras.compression.importance import channel_importance
 from fdi_keras.compression.regularizer import LatencyRegularizer
 from fdi_keras.errors import NothingToPruneError, TargetError, UnknownOperatorsError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
@@ -73,7 +83,19 @@ class _Gating:
         for old, new in self.originals:
             new.set_weights(old.get_weights())
             new.trainable = old.trainable
+        self._spread(model.gates)
         return model
+
+    def _spread(self, gates: dict[str, ChannelGate]) -> None:
+        """Start unimportant channels nearer to closing, so that a space narrows one by one.
+
+        From one common logit all channels of a space close within a few steps of each other,
+        which no controller can stop half way.
+        """
+        for name, values in channel_importance(self.graph, self.spaces).items():
+            if name in gates:
+                rank = np.argsort(np.argsort(values, kind="stable"))
+                gates[name].set_logits(START + SPREAD * rank / max(len(rank) - 1, 1))
 
     def _build_call(self, call: Call, tensors: dict[int, Any]) -> list[Any]:
         gated_class = GATED.get(type(call.layer))
@@ -275,10 +297,7 @@ class PrunableModel(keras.Model):
         """Channels that pruning now would keep, ``(spaces,)``."""
         gates = self.gates
         return np.array(
-            [
-                np.count_nonzero(gates[s.name].values()) if s.name in gates else s.width
-                for s in self.channel_spaces
-            ],
+            [gates[s.name].open_count() if s.name in gates else s.width for s in self.channel_spaces],
             float,
         )
 
