@@ -1,0 +1,52 @@
+"""``fdi predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fdi_keras.cli import console
+from fdi_keras.cli.options import json_option, model_argument
+
+
+@click.command(
+    epilog="""
+    \b
+    Examples:
+      fdi predict net.keras --profile local
+      fdi predict net.tflite --profile phone.json --json | jq .total_ms
+    """
+)
+@model_argument
+@click.option(
+    "--profile", required=True, metavar="PROFILE", help="A file, or the name of your own or an installed one."
+)
+@json_option
+def predict(model: Path, profile: str, as_json: bool) -> None:
+    """Predict the latency of a model, operator by operator.
+
+    MODEL is a .keras or a .tflite file. It is read as the operators that the device will
+    execute: batch normalization folded, activations fused. Operators that the profile does
+    not know are not in the total; 'coverage' says what share of FLOPs and memory was priced.
+
+    JSON: total_ms, coverage (0 to 1), operators (each name, kind, predicted_ms, rule, dims,
+    flops, memory_bytes, parameters; predicted_ms is null where it is unknown), warnings,
+    coverage_flops, coverage_memory and profile.
+    """
+    from fdi_keras.profile import load_profile
+
+    loaded = load_profile(profile)
+    with console.working(f"Reading {model.name}", quiet=as_json):
+        if model.suffix != ".tflite":
+            console.quiet_tensorflow()
+        from fdi_keras.networks import predict_latency
+
+        report = predict_latency(model, loaded)
+    if as_json:
+        console.print_json(report.to_dict())
+        return
+    from fdi_keras.cli.predict_view import print_report
+
+    print_report(console.stdout(), report, loaded, model.name)
+    console.print_warnings(report.warnings)

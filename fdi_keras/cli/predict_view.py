@@ -1,0 +1,113 @@
+"""The table of ``fdi predict``: where a network's time goes, and by which rule.
+
+A rule is a long text that many operators of a network share. A row shows its number, as
+in ``fdi rules``, and each rule that was used stands once below the table.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fdi_keras.cli.console import clean, plain
+from fdi_keras.cli.tables import new_table
+from fdi_keras.cli.words import count, dims_text, percent, time_text
+from fdi_keras.execution_time import describe_rules
+from fdi_keras.networks.latency import LatencyReport
+from fdi_keras.profile import DeviceProfile
+
+#: From this width on a row has room for dimensions and a bar.
+WIDE = 120
+BAR = 10
+
+
+def print_report(out: Console, report: LatencyReport, profile: DeviceProfile, model: str) -> None:
+    """The whole report but its warnings."""
+    numbers = _numbers(profile)
+    out.print(_table(report, numbers, wide=out.width >= WIDE))
+    out.print(_legend(report, numbers))
+    out.print()
+    out.print(
+        Text.assemble(
+            plain(model, "bold"),
+            ": ",
+            (f"{report.total_ms:.4g} ms", "bold green"),
+            " predicted, ",
+            (percent(report.coverage), "green" if report.coverage >= 0.9995 else "yellow"),
+            plain(f" covered by profile {report.profile} ({profile.device.name}, "),
+            f"{count(profile.runtime.threads, 'thread')})",
+        ),
+    )
+    out.print(
+        Text(
+            f"{count(len(report.operators), 'operator')}, {report.flops / 1e6:.4g} MFLOPs, "
+            f"{report.memory_bytes / 1e6:.3g} MB of memory access; the total includes "
+            f"{time_text(profile.overhead_ms)} for the invocation.",
+            "dim",
+        )
+    )
+
+
+def _table(report: LatencyReport, numbers: dict[tuple[str, str], int], wide: bool) -> Table:
+    table = new_table()
+    table.add_column("operator", max_width=48 if wide else 26, no_wrap=True, overflow="ellipsis")
+    table.add_column("kind", no_wrap=True)
+    if wide:
+        table.add_column("dimensions", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("", no_wrap=True, min_width=BAR)
+    table.add_column("rule", justify="right", no_wrap=True)
+    most = max((row.predicted_ms or 0.0 for row in report.operators), default=0.0)
+    decimals = 5 if report.total_ms < 1 else 4 if report.total_ms < 10 else 3
+    for row in report.operators:
+        cells = [plain(short_name(row.name)), plain(row.kind)]
+        if wide:
+            cells.append(plain(dims_text(row.dims)))
+        if row.predicted_ms is None:
+            cells += [Text("unknown", "yellow"), Text("")]
+        else:
+            share = row.predicted_ms / report.total_ms if report.total_ms else 0.0
+            cells += [Text(f"{row.predicted_ms:.{decimals}f}"), Text(percent(share))]
+        if wide:
+            cells.append(Text(_bar(row.predicted_ms or 0.0, most), "cyan"))
+        number = numbers.get((row.kind, row.rule))
+        table.add_row(*cells, Text("" if number is None else f"#{number}", "dim"))
+    return table
+
+
+def short_name(name: str) -> str:
+    """The last of the names that a converter joins for fused layers, without what it repeats.
+
+    >>> short_name("net_1/re_lu_1/Relu;net_1/conv2d_1/convolution"), short_name("conv2d_1")
+    ('net_1/conv2d_1', 'conv2d_1')
+    """
+    last = clean(name).rpartition(";")[2]
+    folder, _, end = last.rpartition("/")
+    return folder if "/" in folder and end else last
+
+
+def _numbers(profile: DeviceProfile) -> dict[tuple[str, str], int]:
+    """Number of each rule of the profile by kind and text, as ``fdi rules`` counts them."""
+    return {
+        (kind, rule.text): number
+        for kind, model in profile.models.items()
+        for number, rule in enumerate(describe_rules(model), 1)
+    }
+
+
+def _legend(report: LatencyReport, numbers: dict[tuple[str, str], int]) -> Table:
+    """Each rule that priced an operator, in words."""
+    used = {(row.kind, row.rule) for row in report.operators if row.predicted_ms is not None}
+    legend = Table.grid(padding=(0, 2, 0, 0))
+    legend.add_column(no_wrap=True)
+    legend.add_column()
+    for kind, rule in sorted(used, key=lambda key: (key[0], numbers.get(key, 0))):
+        legend.add_row(plain(f"{kind} #{numbers.get((kind, rule), '?')}"), plain(rule, "dim"))
+    return legend
+
+
+def _bar(value: float, most: float) -> str:
+    return "━" * round(BAR * value / most) if most else ""
