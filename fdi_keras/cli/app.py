@@ -130,8 +130,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         _trace_if_asked()
         _drop_output()  # a full disk would be reported again at exit, by the interpreter
-        where = f" {error.filename}" if error.filename else ""
-        return fail(f"cannot read or write{where}: {error.strerror or error}.", 1)
+        where = error.filename or "the output"
+        return fail(f"cannot read or write {where}: {error.strerror or error}.", 1)
     except Exception:
         return _report_fault()
 
@@ -162,9 +162,9 @@ def _make_output_forgiving() -> None:
 
 
 def _output_is_closed() -> bool:
-    """Whether standard output is the pipe that broke: what it still holds fails again."""
+    """Whether standard output is the pipe that broke; another one would be a fault."""
     try:
-        sys.stdout.flush()
+        print(flush=True)
     except BrokenPipeError:
         return True
     return False

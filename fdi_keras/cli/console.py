@@ -8,13 +8,14 @@ neither be markup nor steer the terminal.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -122,6 +123,38 @@ def quiet_tensorflow() -> None:
         import keras  # noqa: F401
 
 
+class _PythonSide(io.TextIOBase):
+    """Python's standard error while file descriptor 2 leads elsewhere.
+
+    Whoever looked at ``sys.stderr`` meanwhile keeps it (logging does); from then on it
+    passes on to the one that was there before.
+    """
+
+    def __init__(self, descriptor: int, before: TextIO):
+        self.descriptor: int | None = descriptor
+        self._before = before
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._before.encoding
+
+    def write(self, text: str) -> int:
+        if self.descriptor is None:
+            return self._before.write(text)
+        os.write(self.descriptor, text.encode(self.encoding or "utf-8", "replace"))
+        return len(text)
+
+    def flush(self) -> None:
+        if self.descriptor is None:
+            self._before.flush()
+
+    def isatty(self) -> bool:
+        return self._before.isatty()
+
+    def fileno(self) -> int:
+        return self._before.fileno() if self.descriptor is None else self.descriptor
+
+
 @contextlib.contextmanager
 def _diverted_stderr() -> Iterator[None]:
     """Send what C++ writes to standard error into a file, shown only when something fails."""
@@ -130,9 +163,8 @@ def _diverted_stderr() -> Iterator[None]:
     except OSError:  # there is no standard error
         yield
         return
-    # Not closed at the end: whoever looked at sys.stderr meanwhile (logging does) keeps it.
-    python_side = os.fdopen(os.dup(real), "w", buffering=1, errors="replace")
     before = sys.stderr
+    python_side = _PythonSide(real, before)
     show = os.environ.get("FDI_DEBUG", "0") not in ("", "0")
     with tempfile.TemporaryFile() as file:
         try:
@@ -145,6 +177,7 @@ def _diverted_stderr() -> Iterator[None]:
         finally:
             os.dup2(real, 2)
             sys.stderr = before
+            python_side.descriptor = None
             if show:
                 file.seek(0)
                 os.write(real, file.read())

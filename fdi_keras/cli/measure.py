@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fdi_keras.cli import console
-from fdi_keras.cli.options import device_option, json_option, model_argument
+from fdi_keras.cli.options import FiniteRange, device_option, json_option, model_argument
 
 
 @click.command(
@@ -23,7 +23,7 @@ from fdi_keras.cli.options import device_option, json_option, model_argument
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
+    type=FiniteRange(min=0, min_open=True, max=3600),
     default=2.0,
     show_default=True,
     help="How long to keep measuring.",

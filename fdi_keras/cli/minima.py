@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fdi_keras.cli import console
-from fdi_keras.cli.options import json_option, parse_dimensions, parse_range
+from fdi_keras.cli.options import FiniteRange, json_option, parse_dimensions, parse_range
 
 if TYPE_CHECKING:
     from fdi_keras.cli.curve import Curve
@@ -44,7 +44,7 @@ FREE = 0.25
 )
 @click.option(
     "--free",
-    type=click.FloatRange(min=0, max=1, max_open=True),
+    type=FiniteRange(min=0, max=1, max_open=True),
     default=FREE,
     show_default=True,
     help="More channels count as free when each costs at most this share of an average one.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fdi_keras.cli import console
-from fdi_keras.cli.options import device_option, json_option, split_names
+from fdi_keras.cli.options import FiniteRange, device_option, json_option, split_names
 
 if TYPE_CHECKING:
     from fdi_keras.profile import DeviceProfile
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @device_option
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Time to measure for.  [default: 10, unless --budget is given]",
 )
 @click.option(
