@@ -20,11 +20,14 @@ from fdi_keras.cli.options import FiniteRange, device_option, json_option, model
 )
 @model_argument
 @device_option
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the runtime.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of the runtime."
+)
 @click.option(
     "--seconds",
     type=FiniteRange(min=0, min_open=True, max=3600),
     default=2.0,
+    metavar="S",
     show_default=True,
     help="How long to keep measuring.",
 )

@@ -46,6 +46,7 @@ FREE = 0.25
     "--free",
     type=FiniteRange(min=0, max=1, max_open=True),
     default=FREE,
+    metavar="SHARE",
     show_default=True,
     help="More channels count as free when each costs at most this share of an average one.",
 )

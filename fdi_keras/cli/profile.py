@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 @click.option(
     "--minutes",
     type=FiniteRange(min=0, min_open=True),
+    metavar="M",
     help="Time to measure for.  [default: 10, unless --budget is given]",
 )
 @click.option(
     "--budget", type=click.IntRange(min=1), metavar="N", help="Measurements to make, instead of --minutes."
 )
 @click.option("--kinds", metavar="KIND,...", help="Kinds of operators to time.  [default: all]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the runtime.  [default: 1]")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of the runtime.  [default: 1]"
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
     help="File of the profile.  [default: your profile folder, found there by its name]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the last campaign on this device.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the design of the campaign.  [default: 0]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="S", help="Of the design of the campaign.  [default: 0]"
+)
 @json_option
 def profile(
     device: str,
