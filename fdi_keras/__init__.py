@@ -10,6 +10,8 @@ tensorflow or scikit-learn.
 
 from __future__ import annotations
 
+import sys
+
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -22,6 +24,7 @@ _HOMES = {
     "export_litert": "fdi_keras.networks",
     "grow": "fdi_keras.compression",
     "list_devices": "fdi_keras.devices",
+    "load_model": "fdi_keras.networks",
     "load_profile": "fdi_keras.profile",
     "measure_interleaved": "fdi_keras.networks",
     "measure_latency": "fdi_keras.networks",
@@ -41,6 +44,7 @@ __all__ = [
     "export_litert",
     "grow",
     "list_devices",
+    "load_model",
     "load_profile",
     "measure_interleaved",
     "measure_latency",
@@ -54,7 +58,7 @@ __all__ = [
 if TYPE_CHECKING:
     from fdi_keras.compression import LatencyCallback, LatencyRegularizer, grow, prunable, prune
     from fdi_keras.devices import list_devices
-    from fdi_keras.networks.export import export_litert
+    from fdi_keras.networks.export import export_litert, load_model
     from fdi_keras.networks.latency import measure_interleaved, measure_latency, predict_latency
     from fdi_keras.profile import DeviceProfile, bundled_profiles, load_profile, profile_device, refit
 
@@ -71,3 +75,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "keras" in sys.modules:
+    # Whoever imported keras first may load a gated model next, with keras.models.load_model: it can
+    # find the classes only once they are registered. Without keras there is nothing to register with.
+    import fdi_keras.compression  # noqa: F401

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.history import history_of
+from fdi_keras.networks.history import history_of
 from fdi_keras.errors import TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path
 
@@ -19,6 +19,7 @@ REACH = 0.7  # share of the training in which the schedule descends to the targe
 WARM_UP = 0.05  # share before it begins
 PROPORTIONAL = 20.0  # gains of the controller on the log of the ratio (our choice, tuned on digits)
 INTEGRAL = 150.0  # per whole training
+TOLERANCE = 0.02  # how far below the target the latency may stay once it is reached
 SMOOTHING = 0.02  # share of the training over which the fall of the latency is averaged
 LARGEST_ERROR = 0.1  # larger errors count as this: gates need time to follow
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
@@ -54,13 +55,16 @@ class StrengthController:
         return self.start_ms * (self.target_ms / self.start_ms) ** share
 
     def update(self, latency_ms: float, progress: float) -> float:
-        """The strength for the next step."""
+        """The strength for the next step; negative when gates must open again to come up to the target."""
         error = math.log(max(latency_ms, 1e-9) / self.scheduled(progress))
         error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         step = max(progress - self.progress, 0.0)
         self.progress = progress
         if not (error > 0 and self._catching_up(latency_ms, step)):
             self.integral = min(max(self.integral + INTEGRAL * error * step, -4.0), 12.0)
+        if progress > REACH and error < -TOLERANCE:
+            # Too fast by now: nothing else would open a gate again, so the penalty becomes a reward.
+            return -self.first * math.exp(min(self.integral, 12.0))
         return self.first * math.exp(min(self.integral + PROPORTIONAL * error, 12.0))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.history import history_of, inherit
+from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.prunable import PrunableModel, ungated
 from fdi_keras.compression.rewiden import WeightMaker, axes_of, rewiden, take_channels
@@ -33,6 +33,9 @@ REACH = 1.5
 #: A candidate timed on the device is accepted up to this ratio to the network before it: what
 #: repeated interleaved timings of one network differ by (our choice).
 ACCEPTED_RATIO = 1.005
+
+#: Seconds of timing for each of two candidates.
+VERIFYING_S = 1.0
 
 #: New channels without an origin start with weights this small, relative to those there are.
 SMALL = 1e-2
@@ -110,7 +113,7 @@ def grow(
         return _rebuild(graph, spaces, widths, source, ranking)
 
     if device is not None:
-        wanted = _verified(small, now, wanted, build, profile, device, report)
+        wanted = _verified(small, plan, wanted, build, profile.runtime.threads, device, report)
     grown, kept = build(wanted)
     history = inherit(grown, small, kept)
     changes = explain_changes(plan, now, wanted)
@@ -134,7 +137,7 @@ def grow(
 def explain_changes(plan: LatencyPlan, before: np.ndarray, after: np.ndarray) -> list[Change]:
     """Each space whose width differs, with its effect when changed after those before it, and why."""
     widths, found = np.array(before, float), []
-    for i in np.flatnonzero(np.asarray(before) != np.asarray(after)):
+    for i in map(int, np.flatnonzero(np.asarray(before) != np.asarray(after))):
         old_ms = float(plan.predict_ms(widths))
         old_rules = dict(plan.rules(widths, i))
         widths[i] = after[i]
@@ -330,10 +333,10 @@ def _overlay(
 
 def _verified(
     small: keras.Model,
-    now: np.ndarray,
+    plan: LatencyPlan,
     wanted: np.ndarray,
     build: Callable[[np.ndarray], tuple[keras.Model, dict[str, np.ndarray]]],
-    profile: DeviceProfile,
+    threads: int,
     device: str,
     report: Callable[[str], None] | None,
 ) -> np.ndarray:
@@ -341,13 +344,13 @@ def _verified(
 
     First all together; if that is slower, one space after the other.
     """
+    now = plan.full_widths
     if np.array_equal(now, wanted):
         return now
 
     def ratio(candidate: np.ndarray, base: Any) -> float:
-        first, second = measure_interleaved(
-            [base, build(candidate)[0]], device, profile.runtime.threads, seconds=1.0
-        )
+        models = [base, build(candidate)[0]]
+        first, second = measure_interleaved(models, device, threads, seconds=VERIFYING_S)
         return second.median_ms / first.median_ms
 
     if ratio(wanted, small) <= ACCEPTED_RATIO:
@@ -361,7 +364,7 @@ def _verified(
             accepted, base = trial, build(trial)[0]
         elif report is not None:
             report(
-                f"grow: {int(now[i])} -> {int(wanted[i])} in space {i} was predicted free, but measured "
-                f"{slower:.3f} x on {device}: not taken"
+                f"{plan.names[i]}: {int(now[i])} -> {int(wanted[i])} was predicted to cost no time, but "
+                f"measured {slower:.3f} x on {device}: not taken"
             )
     return accepted

@@ -79,12 +79,17 @@ def channel_importance(
             kernel = keras.ops.convert_to_numpy(
                 layer.pointwise_kernel if isinstance(layer, L.SeparableConv2D) else layer.kernel
             )
-            if channels_in is not None:
+            if channels_in is not None and kernel.shape[-2] == len(channels_in):  # else it is grouped
                 np.add.at(read, channels_in, _relative(kernel, axis=-2))
             made = spaces.of_value[call.outputs[0]]
             if made is not None:
                 np.add.at(driven, made, _relative(kernel, axis=-1))
-        elif type(layer) is L.BatchNormalization and layer.scale and channels_in is not None:
+        elif (
+            type(layer) is L.BatchNormalization
+            and layer.scale
+            and channels_in is not None
+            and layer.gamma.shape[0] == len(channels_in)
+        ):
             np.add.at(scaled, channels_in, np.abs(keras.ops.convert_to_numpy(layer.gamma)))
             has_scale[channels_in] = True
     strength = np.where(has_scale, scaled, driven) * read

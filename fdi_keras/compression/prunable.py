@@ -102,7 +102,7 @@ class _Gating:
         channels = self.spaces.of_value[call.inputs[0]] if gated_class and call.inputs else None
         gated = channels is not None and (self.gate_of[channels] >= 0).any()
         known = id(call.layer) in self.made
-        if gated:
+        if gated and channels is not None:
             layer = copy_with(call, self.made, {}, gated_class)
             mask = self._mask(call, channels, tensors)
             results = [layer(tensors[call.inputs[0]], mask)]
@@ -181,6 +181,8 @@ class PrunableModel(keras.Model):
     the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` appears.
     """
 
+    _latency_metric: Any
+
     @property
     def gates(self) -> dict[str, ChannelGate]:
         """The gates by channel space."""
@@ -202,6 +204,13 @@ class PrunableModel(keras.Model):
     def regularizer(self) -> LatencyRegularizer | None:
         """As given to ``compile``."""
         return self.__dict__.get("latency_regularizer")
+
+    @property
+    def metrics(self) -> list[Any]:
+        metrics = super().metrics
+        if self.latency_plan is None:  # compiled anew without a regularizer
+            metrics = [m for m in metrics if m is not getattr(self, "_latency_metric", None)]
+        return metrics
 
     @property
     def latency_plan(self) -> LatencyPlan | None:
@@ -229,12 +238,10 @@ class PrunableModel(keras.Model):
         # Plain attributes: Keras must neither track nor save these.
         self.__dict__["latency_regularizer"] = regularizer
         self.__dict__["plan"] = plan
-        if hasattr(self, "_latency_metric"):
-            del self._latency_metric  # else Keras would report both
-        if plan is not None:
+        if plan is not None and not hasattr(self, "_latency_metric"):
             self._latency_metric = _Latest("latency_ms")
         if regularizer is not None and plan is not None:
-            start = float(plan.predict_ms(plan.full_widths))
+            start = max(float(plan.predict_ms(plan.full_widths)), 1e-9)  # 0 where nothing is priced
             self.steering.start_ms.assign(start)
             self.steering.target_ms.assign(regularizer.target_ms or 0.0)
             self.steering.strength.assign(

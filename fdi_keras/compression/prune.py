@@ -7,7 +7,7 @@ import math
 import keras
 import numpy as np
 
-from fdi_keras.compression.history import inherit
+from fdi_keras.networks.history import inherit
 from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.prunable import PrunableModel, check_target, ungated
 from fdi_keras.compression.rewiden import rewiden

@@ -36,7 +36,7 @@ DISTURBED = 0.02
 CLOCK_IS_FINE = get_clock_info("process_time").resolution <= 1e-6
 
 #: No measurement stops early before this share of its budget is used.
-SETTLING_SHARE = 0.2
+SETTLING_SHARE = 0.12
 
 Chunks = list[bytes]
 Invoke = Callable[[], object]

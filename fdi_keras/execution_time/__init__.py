@@ -7,7 +7,7 @@ scikit-learn and scipy on first use.
 from typing import TYPE_CHECKING, Any
 
 from fdi_keras.execution_time.folds import configuration_folds
-from fdi_keras.execution_time.forms import FORMS, Form, get_form
+from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, Form, get_form
 from fdi_keras.execution_time.minima import latency_curve, time_minima
 from fdi_keras.execution_time.rules import RuleText, describe_rules, rule_text
 from fdi_keras.execution_time.time_model import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
 
 __all__ = [
+    "DEFAULT_FORM",
     "FORMS",
     "CompiledTree",
     "Condition",

@@ -28,7 +28,7 @@ from fdi_keras.execution_time.growth import Growth, as_tree, path_predictions
 from fdi_keras.execution_time.tree import Tree
 
 #: Divisors tried by default: small odd and even blocks, then the vector widths of processors.
-MULTIPLES = (2, 3, 4, 8, 16, 32, 64)
+MULTIPLES = (2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):

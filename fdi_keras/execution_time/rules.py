@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from fdi_keras.execution_time.forms import split_name
 from fdi_keras.execution_time.tree import Condition, Leaf, Tree
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def describe_rules(model: TimeModel) -> list[RuleText]:
 def rule_text(tree: Tree, leaf: int) -> RuleText:
     """The rule of one leaf, a position in ``tree.leaves``.
 
-    >>> from fdi_keras.execution_time.tree import Split
+    >>> from fdi_keras.execution_time.forms import split_name
+from fdi_keras.execution_time.tree import Split
     >>> fast, slow = (Leaf(0.001, {"flops": w}, samples=20, mape=0.02) for w in (8.7e-9, 2e-8))
     >>> root = Split(Condition("out_channels", "multiple", 4), yes=fast, no=slow)
     >>> rule_text(Tree(["out_channels", "flops"], ["flops"], root), 0).text
@@ -99,6 +101,7 @@ def conditions_text(path: tuple[tuple[Condition, bool], ...], features: list[str
         divisors = {c.value for c, holds in own if c.test == "multiple" and holds}
         others = {c.value for c, holds in own if c.test == "multiple" and not holds}
         # A multiple of 16 is one of 4; what is no multiple of 4 is none of 16.
+        feature = feature_text(feature)
         texts += [
             f"{feature} multiple of {d:g}"
             for d in sorted(divisors)
@@ -121,31 +124,48 @@ def formula_text(leaf: Leaf) -> str:
     terms = [_time_text(leaf.intercept)] if leaf.intercept > 0 else []
     for name, weight in leaf.weights.items():
         if weight > 0:
-            unit = _UNITS.get(name)
+            base, tile = split_name(name)
+            unit = _UNITS.get(base)
             per, text = (unit.per, unit.per_text) if unit else (1.0, f"unit of {name}")
+            if tile > 1:
+                text += f" in blocks of {tile} channels"
             terms.append(f"{_time_text(weight * per)} a {text}")
     return " + ".join(terms) or "0 us"
 
 
+def feature_text(feature: str) -> str:
+    """A feature in words.
+
+    >>> feature_text("out_channels@16"), feature_text("kernel")
+    ('out_channels in blocks of 16', 'kernel')
+    """
+    base, tile = split_name(feature)
+    return f"{base} in blocks of {tile}" if tile > 1 else base
+
+
+def _base(feature: str) -> str:
+    return split_name(feature)[0]
+
+
 def _range_text(feature: str, low: float | None, high: float | None) -> list[str]:
-    if feature not in _UNITS:
+    if _base(feature) not in _UNITS:
         # Dimensions are whole numbers: above 16.5 is above 16, and not above it is at most 16.
         low, high = (None if v is None else floor(v) for v in (low, high))
         if low is not None and high is not None and high - low == 1:
-            return [f"{feature} = {high:g}"]
+            return [f"{feature_text(feature)} = {high:g}"]
     if low is not None and high is not None:
-        return [f"{_amount(feature, low)} < {feature} <= {_amount(feature, high)}"]
+        return [f"{_amount(feature, low)} < {feature_text(feature)} <= {_amount(feature, high)}"]
     if low is not None:
-        return [f"{feature} > {_amount(feature, low)}"]
+        return [f"{feature_text(feature)} > {_amount(feature, low)}"]
     if high is not None:
-        return [f"{feature} <= {_amount(feature, high)}"]
+        return [f"{feature_text(feature)} <= {_amount(feature, high)}"]
     return []
 
 
 def _amount(feature: str, value: float) -> str:
-    if feature not in _UNITS:
+    if _base(feature) not in _UNITS:
         return f"{value:.0f}"
-    sizes = _UNITS[feature].sizes
+    sizes = _UNITS[_base(feature)].sizes
     size, name = next((s for s in sizes if value >= s[0]), sizes[-1])
     return f"{_digits(value / size)} {name}".rstrip()
 

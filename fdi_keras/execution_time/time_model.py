@@ -15,7 +15,7 @@ import numpy as np
 
 from fdi_keras.errors import CampaignError, UsageError
 from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
-from fdi_keras.execution_time.forms import FORMS, get_form
+from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
 from fdi_keras.operators.kinds import KINDS, get_kind
@@ -141,7 +141,7 @@ def fit_time_model(
     groups: np.ndarray | None = None,
     seed: int = 0,
     folds: int = 5,
-    form: str = "paper",
+    form: str = DEFAULT_FORM,
     progress: Progress | None = None,
 ) -> TimeModel:
     """Learn the time model of one operator kind and measure its held-out error.
@@ -206,7 +206,7 @@ def out_of_fold_predictions(
     regressor: Any = None,
     groups: np.ndarray | None = None,
     seed: int = 0,
-    form: str = "paper",
+    form: str = DEFAULT_FORM,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Times in ms, ``(n,)``, each predicted by a model that was fitted on the other folds.
@@ -271,12 +271,11 @@ def _fit_tree(
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
 
     kind, form = get_kind(kind_name), get_form(form_name)
-    linear = form.linear(kind, dims, times)
+    linear = form.linear(kind, dims, times, groups)
     features = form.features(kind, linear)
     regressor = ExecutionTimeRegressor(
         linear=[features.index(name) for name in linear],
-        # A multiple of 16 bytes says nothing that a multiple of 4 channels does not say in words.
-        multiple_features=list(range(len(kind.dimensions))),
+        multiple_features=multiple_columns(kind, features),
         random_state=seed,
     )
     regressor.fit(form.matrix(kind, dims, features), times, groups=groups)

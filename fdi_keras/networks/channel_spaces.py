@@ -18,6 +18,7 @@ output) cannot be removed: its whole space is kept, and says why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -211,11 +212,11 @@ class _Finder:
     def _visit(self, call: Call) -> None:
         layer = call.layer
         first = self.first_call.setdefault(id(layer), call)
-        inputs = [self.channels[v] for v in call.inputs]
         problem = self._problem(call)
+        inputs = [] if problem else [self._of(v) for v in call.inputs]
         if problem:
-            for channels in inputs:
-                self._keep(channels, problem)
+            for value in call.inputs:
+                self._keep(self.channels[value], problem)
             for value in call.outputs:
                 made = self._produce(value, call.name)
                 self._keep(made, problem)
@@ -224,7 +225,7 @@ class _Finder:
             if first is call:
                 self._produce(call.outputs[0], call.name)
             else:  # a shared layer: the same kernel reads and makes the same channels again
-                self._tie(inputs[0], self.channels[first.inputs[0]])
+                self._tie(inputs[0], self._of(first.inputs[0]))
                 self.channels[call.outputs[0]] = self.channels[first.outputs[0]]
             if not _elementwise(layer.activation):
                 self._keep(self.channels[call.outputs[0]], _MIXING_ACTIVATION.format(_label(call)))
@@ -235,12 +236,17 @@ class _Finder:
                 self._tie(inputs[0], other)
             self.channels[call.outputs[0]] = inputs[0]
         elif isinstance(layer, L.Flatten):
-            pixels = int(np.prod(self.graph.shapes[call.inputs[0]][1:-1]))
+            pixels = math.prod(n or 1 for n in self.graph.shapes[call.inputs[0]][1:-1])
             self.channels[call.outputs[0]] = np.tile(inputs[0], pixels)
         else:  # channelwise, batch normalization, depthwise
             if first is not call and layer.weights:
-                self._tie(inputs[0], self.channels[first.inputs[0]])
+                self._tie(inputs[0], self._of(first.inputs[0]))
             self.channels[call.outputs[0]] = inputs[0]
+
+    def _of(self, value: int) -> np.ndarray:
+        channels = self.channels[value]
+        assert channels is not None, "a call without a problem reads channels"
+        return channels
 
     def _problem(self, call: Call) -> str | None:
         """Why channels that meet this call cannot be removed; None when they can."""

@@ -14,6 +14,9 @@ from typing import Any
 import keras
 
 from fdi_keras.errors import ExportError, ModelFileError, StorageError, UnsupportedModelError
+from fdi_keras.networks.channel_spaces import find_channel_spaces
+from fdi_keras.networks.graph import read_graph
+from fdi_keras.networks.history import has_history, history_of
 
 
 def export_litert(model: Any, path: str | os.PathLike[str] | None = None) -> bytes:
@@ -53,20 +56,32 @@ def export_litert(model: Any, path: str | os.PathLike[str] | None = None) -> byt
             Path(path).write_bytes(content)
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}.") from error
+        if has_history(model):
+            history_of(model).write("export", path=path, bytes=len(content), widths=_widths(model))
     return content
+
+
+def _widths(model: Any) -> dict[str, int]:
+    return {space.name: space.width for space in find_channel_spaces(read_graph(model))}
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
     """Load a ``.keras`` file, gated models included.
 
+    ``keras.models.load_model`` does the same once ``fdi_keras`` was imported after keras.
+
     Raises:
         ModelFileError: the file is missing or no Keras model.
     """
-    import fdi_keras.compression  # noqa: F401 - registers the classes of gated models
+    _register_gated_classes()
+
+    import zipfile
 
     path = Path(path)
     if not path.exists():
         raise ModelFileError(f"there is no file {path}.")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ModelFileError(f"{path} is no Keras model: expected a file written by model.save('name.keras').")
     try:
         return keras.models.load_model(path)
     except (UnsupportedModelError, MemoryError):
@@ -77,6 +92,13 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
             f"{path} is no Keras model that can be loaded: {reason} "
             "Expected a file written by model.save('name.keras')."
         ) from error
+
+
+def _register_gated_classes() -> None:
+    """Let Keras find the classes of gated models. The room above registers them when it loads."""
+    import importlib
+
+    importlib.import_module("fdi_keras.compression")
 
 
 @contextlib.contextmanager

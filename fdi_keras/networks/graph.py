@@ -114,7 +114,7 @@ def copy_layer(call: Call, made: dict[int, Any]) -> Any:
     return copy_with(call, made, {})
 
 
-def copy_with(call: Call, made: dict[int, Any], changes: dict[str, Any], cls: type | None = None) -> Any:
+def copy_with(call: Call, made: dict[int, Any], changes: dict[str, Any], cls: Any = None) -> Any:
     """Like :func:`copy_layer`, with entries of the configuration changed, or of another class."""
     layer = call.layer
     if id(layer) in made:

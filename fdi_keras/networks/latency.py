@@ -12,6 +12,7 @@ import numpy as np
 
 from fdi_keras.devices import open_device
 from fdi_keras.errors import ModelFileError, UnknownOperatorsError
+from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
 from fdi_keras.operators import Operator
 from fdi_keras.profile import DeviceProfile, load_profile
@@ -234,12 +235,16 @@ def measure_interleaved(
     with open_device(device).open(threads=threads) as runner:
         timings = runner.time_interleaved(contents, rounds=20, budget_s=seconds)
         runtime = runner.runtime
-    return [
+    measured = [
         MeasuredLatency(
             t.median_ms, t.iqr_ms, t.min_ms, t.runs, device, threads, f"{runtime.name} {runtime.version}"
         )
         for t in timings
     ]
+    for model, result in zip(models, measured, strict=True):
+        if has_history(model):
+            history_of(model).write("measured", **result.to_dict())
+    return measured
 
 
 def as_litert(model: Any) -> bytes:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from fdi_keras.execution_time import TimeModel
+from fdi_keras.execution_time.forms import BLOCKED, split_name, tiled_dimension
 from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.layer_operators import NetworkOperator
 from fdi_keras.operators import EXPLANATORY, KINDS
@@ -194,7 +195,8 @@ class _Group:
             violations = ops.matmul(1.0 - holds, must) + ops.matmul(holds, must_not)
             leaf = ops.stop_gradient(ops.cast(violations < 0.5, "float32"))  # (operators, leaves)
             weights, intercept = ops.matmul(leaf, weights), ops.matmul(leaf, intercept[:, None])[:, 0]
-        return ops.sum(intercept) + ops.sum(weights * variables)
+        total = ops.sum(ops.broadcast_to(intercept, (len(self.operators),)))
+        return total + ops.sum(weights * variables)
 
     def _columns(self, widths: Any) -> dict[str, Any]:
         """Dimensions and explanatory variables as tensors ``(operators,)``, by name."""
@@ -206,4 +208,15 @@ class _Group:
             if matrix.any():
                 linear = ops.matmul(ops.convert_to_tensor(matrix, "float32"), widths[:, None])[:, 0]
                 columns[d] = columns[d] + linear
-        return columns | dict(zip(EXPLANATORY, self.kind.formula(columns), strict=True))
+        found = columns | dict(zip(EXPLANATORY, self.kind.formula(columns), strict=True))
+        for tile in sorted({split_name(name)[1] for name in self.model.tree.features} - {1}):
+            dimension = tiled_dimension(self.kind)
+            width = columns[dimension]
+            # Rounded up in value, straight through in gradient: a block is paid for as a whole, and
+            # a channel less is still a step towards a block less.
+            blocks = ops.ceil(ops.round(width) / tile) * tile
+            rounded = {**columns, dimension: width + ops.stop_gradient(blocks - width)}
+            explained = dict(zip(EXPLANATORY, self.kind.formula(rounded), strict=True))
+            found |= {f"{name}@{tile}": explained[name] for name in BLOCKED}
+            found[f"{dimension}@{tile}"] = rounded[dimension]
+        return found

@@ -118,7 +118,7 @@ class _OperatorReader:
 
     def _image(self, value: int) -> dict[str, int]:
         """Height, width and channels of a value; a vector is an image of one pixel."""
-        *pixels, channels = self.graph.shapes[value][1:] or (1,)
+        *pixels, channels = (n or 1 for n in self.graph.shapes[value][1:] or (1,))
         height, width = (1, 1, *pixels)[-2:] if len(pixels) < 3 else (pixels[0], _product(pixels[1:]))
         return {"height": int(height), "width": int(width), "channels": int(channels)}
 
@@ -158,9 +158,9 @@ class _OperatorReader:
         if self._single(source) and source in self.open:
             self.open[target] = self.open[source]
 
-    def _fusable(self, value: int, kinds: frozenset[str]) -> NetworkOperator | None:
+    def _fusable(self, value: int, kinds: frozenset[str], own: bool = False) -> NetworkOperator | None:
         operator = self.open.get(value)
-        if operator is None or not self._single(value):
+        if operator is None or not (own or self._single(value)):
             return None
         return operator if operator.kind in kinds and not operator.dims.get("activation") else None
 
@@ -170,14 +170,15 @@ class _OperatorReader:
             if source != call.outputs[0]:
                 self._pass_on(call)
             return
-        before = self._fusable(source, FUSING)
+        own = source == call.outputs[0]  # the layer's own activation: nobody else sees what it reads
+        before = self._fusable(source, FUSING, own)
         if name in ("relu", "relu6") and before is not None:
             if "activation" in before.dims:  # pools take it too, at no cost worth a dimension
                 before.dims["activation"] = 1
             self.open[call.outputs[0]] = before
             return
         if name == "hard_sigmoid":  # relu6(x + 3) / 6: the addition melts into the bias
-            if self._fusable(source, FOLDING) is None:
+            if self._fusable(source, FOLDING, own) is None:
                 self._binary(call, "add", source, constant=1)
             self.operators[-1].dims["activation"] = 1
             self._binary(call, "mul", source, constant=1)

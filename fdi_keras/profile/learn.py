@@ -10,7 +10,7 @@ import msgspec
 
 from fdi_keras.devices import open_device
 from fdi_keras.errors import CampaignError
-from fdi_keras.execution_time import TimeModel, fit_time_model
+from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model
 from fdi_keras.journal import journal_path
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.files import check_writable, profile_folder
@@ -118,7 +118,7 @@ def learn_profile(
     records: Records | str | PathLike[str],
     name: str = "",
     progress: LearnProgress | None = None,
-    form: str = "paper",
+    form: str = DEFAULT_FORM,
 ) -> DeviceProfile:
     """Learn a profile from what a campaign measured so far.
 
@@ -164,7 +164,7 @@ def learn_profile(
 
 
 def refit(
-    profile: DeviceProfile, form: str = "paper", progress: LearnProgress | None = None
+    profile: DeviceProfile, form: str = DEFAULT_FORM, progress: LearnProgress | None = None
 ) -> DeviceProfile:
     """The same profile with models learned anew from the measurements that it holds.
 

@@ -104,7 +104,7 @@ def _depthwise_conv2d(rng: Random) -> Dims:
 
 
 def _dense(rng: Random) -> Dims:
-    rows = 1 if rng.random() < 0.8 else log_uniform(rng, 2, 256)
+    rows = 1 if rng.random() < 0.88 else log_uniform(rng, 2, 256)
     way = rng.random()
     if way < 0.35:  # weights that leave the caches
         n_in, n_out = log_uniform(rng, 256, MAX_DENSE), log_uniform(rng, 256, MAX_DENSE)

@@ -1,4 +1,4 @@
-"""What a pruned or grown model remembers: which channels it kept, and its session.
+"""What a model remembers of its compression: which channels it kept, and its session's journal.
 
 A pruned model is a plain Keras model with no class of ours inside, so this is kept
 beside it, for as long as the object lives.
@@ -38,6 +38,14 @@ _histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary(
 def history_of(model: Any) -> History:
     """The history of a model; an empty one when nothing is known of it."""
     return _histories.setdefault(model, History())
+
+
+def has_history(model: Any) -> bool:
+    """Whether anything is known of a model."""
+    try:
+        return model in _histories
+    except TypeError:  # paths and file contents are no models
+        return False
 
 
 def inherit(model: Any, parent: Any, kept: dict[str, np.ndarray] | None = None) -> History:

@@ -1,0 +1,1 @@
+"""Measured comparisons; each prints its table and writes it as JSON under ``results/``."""

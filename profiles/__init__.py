@@ -1,0 +1,1 @@
+"""Bundled device profiles, as data: ``fdi_keras.load_profile(name)``."""

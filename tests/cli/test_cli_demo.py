@@ -1,0 +1,58 @@
+"""The main job from nothing to measured times: the real demo, with fewer epochs and measurements."""
+
+import json
+
+import keras
+import pytest
+
+import fdi_keras.cli.demo as demo
+
+STAGES = ["trained", "pruned", "grown", "fine-tuned", "uniform"]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    for name in ("TRAIN_EPOCHS", "TUNE_EPOCHS"):
+        monkeypatch.setattr(demo, name, 2)
+    monkeypatch.setattr(demo, "STEER_EPOCHS", 5)
+
+
+def test_the_whole_job(fdi, tmp_path):
+    folder = tmp_path / "demo"
+    answer = fdi("demo", "--out", folder, "--minutes", "0.3", "--json")
+    assert answer.status == 0, answer.err
+    document = json.loads(answer.out)
+    rows = {row["stage"]: row for row in document["stages"]}
+    assert list(rows) == STAGES
+    assert all(row["coverage"] == 1.0 for row in rows.values())
+    assert rows["pruned"]["parameters"] < rows["trained"]["parameters"]
+    assert rows["grown"]["parameters"] >= rows["pruned"]["parameters"]
+    assert rows["pruned"]["median_ms"] < rows["trained"]["median_ms"]
+    assert rows["pruned"]["predicted_ms"] <= 0.4 * rows["trained"]["predicted_ms"] * (1 + 1e-6)
+    assert rows["fine-tuned"]["accuracy"] > 0.7
+    for stage in STAGES:
+        assert (folder / f"{stage}.tflite").stat().st_size > 1000
+    assert not any(type(layer).__module__.startswith("fdi") for layer in keras.models.load_model(folder / "pruned.keras").layers)
+    events = [json.loads(line)["event"] for line in (folder / "session.jsonl").read_text().splitlines()]
+    assert events[0] == "started"
+    assert {"epoch", "finished", "prune", "grow", "export", "measured"} <= set(events)
+    assert json.loads((folder / "results.json").read_text())["stages"] == document["stages"]
+
+
+def test_a_folder_that_cannot_be_made(fdi, tmp_path):
+    (tmp_path / "file").write_text("")
+    answer = fdi("demo", "--out", tmp_path / "file" / "demo")
+    assert answer.status == 1
+    assert "--out" in answer.err
+
+
+def test_the_table_and_what_to_do_next_are_shown(fdi, tmp_path, capsys):
+    shown = demo._Demo(tmp_path, 1.0, 0.4, 0, as_json=False)
+    shown.rows = [
+        {"stage": s, "parameters": 10, "flops": 1e6, "memory_bytes": 1e5, "predicted_ms": 0.2, "median_ms": 0.21,
+         "iqr_ms": 0.001, "accuracy": 0.99} for s in STAGES
+    ]  # fmt: skip
+    shown._finish()
+    printed = capsys.readouterr().out
+    assert all(stage in printed for stage in STAGES)
+    assert f"fdi measure {tmp_path}/fine-tuned.tflite" in printed

@@ -1,0 +1,122 @@
+"""Random small networks for property tests, drawn by hypothesis.
+
+A network grows by steps; each reads one or two earlier tensors of the same size, so
+residual, concatenating, depthwise, pre-activation and flattening wirings all occur.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from hypothesis import strategies as st
+
+L = keras.layers
+
+STEPS = ("conv", "conv_bn_relu", "pointwise", "depthwise", "separable", "bn", "relu", "pool", "add", "concat",
+         "dense", "pad", "nested", "shared", "operator_add")  # fmt: skip
+
+
+def random_network(draw, side: int = 6) -> keras.Model:
+    """A built functional model with random weights, batch statistics included; one or two outputs.
+
+    Args:
+        draw: of ``st.data()``. Networks are built in the test, not in a strategy: keras draws seeds.
+    """
+    seed = draw(st.integers(0, 2**16))
+    image = keras.Input((side, side, draw(st.sampled_from([1, 2, 3]))))
+    tensors = [L.Conv2D(draw(_widths), 3, padding="same")(image)]
+    shared: dict[int, keras.layers.Layer] = {}
+    for _ in range(draw(st.integers(2, 7))):
+        x = draw(st.sampled_from(tensors[-3:]))
+        tensors.append(_step(draw, draw(st.sampled_from(STEPS)), x, tensors, shared))
+    outputs = [_head(draw, tensors[-1])]
+    if draw(st.booleans()):
+        outputs.append(_head(draw, tensors[-2]))
+    model = keras.Model(image, outputs if len(outputs) > 1 else outputs[0])
+    randomize(model, seed)
+    return model
+
+
+_widths = st.integers(1, 7)
+
+
+def _step(draw, step, x, tensors, shared):
+    same = [t for t in tensors if t.shape[1:3] == x.shape[1:3]]
+    equal = [t for t in same if t.shape == x.shape]
+    match step:
+        case "conv":
+            return L.Conv2D(draw(_widths), 3, padding="same", activation=draw(st.sampled_from([None, "relu"])))(x)
+        case "conv_bn_relu":
+            x = L.Conv2D(draw(_widths), 3, padding="same", use_bias=False)(x)
+            return L.ReLU()(L.BatchNormalization()(x))
+        case "pointwise":
+            return L.Conv2D(draw(_widths), 1, activation="sigmoid")(x)
+        case "depthwise":
+            return L.DepthwiseConv2D(3, padding="same")(x)
+        case "separable":
+            return L.SeparableConv2D(draw(_widths), 3, padding="same", activation="tanh")(x)
+        case "bn":
+            return L.BatchNormalization(center=draw(st.booleans()), scale=draw(st.booleans()))(x)
+        case "relu":
+            return L.Activation(draw(st.sampled_from(["relu", "silu", "tanh"])))(x)
+        case "pool":
+            return L.MaxPooling2D(2, strides=1, padding="same")(x)
+        case "add":
+            return L.Add()([x, draw(st.sampled_from(equal))])
+        case "operator_add":
+            return x + draw(st.sampled_from(equal))
+        case "concat":
+            return L.Concatenate()([x, draw(st.sampled_from(same))])
+        case "dense":
+            return L.Dense(draw(_widths), activation="relu")(x)
+        case "pad":
+            return L.Cropping2D(1)(L.ZeroPadding2D(1)(x))
+        case "nested":
+            inner = keras.Sequential(
+                [keras.Input(x.shape[1:]), L.Conv2D(draw(_widths), 1), L.BatchNormalization(), L.ReLU()]
+            )
+            return inner(x)
+        case "shared":
+            channels = x.shape[-1]
+            layer = shared.setdefault(channels, L.Conv2D(channels, 3, padding="same"))
+            return layer(L.ReLU()(layer(x)))
+    raise AssertionError(step)
+
+
+def _head(draw, x):
+    if draw(st.booleans()):
+        x = L.Flatten()(L.AveragePooling2D(3)(x))
+    else:
+        x = L.GlobalAveragePooling2D()(x)
+    if draw(st.booleans()):
+        x = L.Dense(draw(_widths), activation="relu")(x)
+    return L.Dense(3)(x)
+
+
+def randomize(model: keras.Model, seed: int = 0) -> None:
+    """Random weights everywhere, statistics of batch normalization included, outputs of order 1."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            randomize(layer, seed + 1)
+        elif layer.weights:
+            layer.set_weights([_random(rng, w) for w in layer.weights])
+
+
+def _random(rng, weight):
+    shape = weight.shape
+    if "variance" in weight.name:
+        return rng.uniform(0.5, 1.5, shape)
+    if "gamma" in weight.name:
+        return rng.uniform(0.5, 1.5, shape)
+    fan_in = int(np.prod(shape[:-1])) if len(shape) > 1 else 1
+    return rng.normal(0, (1 / max(fan_in, 1)) ** 0.5 if len(shape) > 1 else 0.3, shape)
+
+
+def open_random_gates(model, seed: int, closed: float = 0.5) -> None:
+    """Close about a share of the gates of each space and leave the others open, wholly or partly."""
+    rng = np.random.default_rng(seed)
+    for gate in model.gates.values():
+        logits = rng.uniform(-2.3, 6.0, gate.channels)
+        logits[rng.random(gate.channels) < closed] = -6.0
+        gate.set_logits(logits)

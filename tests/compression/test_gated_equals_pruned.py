@@ -1,0 +1,104 @@
+"""A gated network, the network pruned from it, and the original agree."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_networks import open_random_gates, random_network
+
+import fdi_keras as fdi
+from fdi_keras.errors import NothingToPruneError
+from fdi_keras.networks import find_channel_spaces, read_graph
+
+EXAMPLES = int(os.environ.get("FDI_EXAMPLES", "40"))
+
+
+def outputs(model, x):
+    return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), seed=st.integers(0, 1000))
+def test_pruning_a_random_network_is_exact(data, seed):
+    network = random_network(data.draw)
+    x = np.random.default_rng(seed).normal(size=(3, *network.input_shape[1:])).astype("float32")
+    try:
+        gated = fdi.prunable(network)
+    except NothingToPruneError:
+        return
+    before = outputs(network, x)
+    for a, b in zip(before, outputs(gated, x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+    open_random_gates(gated, seed)
+    small = fdi.prune(gated)
+    for a, b in zip(outputs(gated, x), outputs(small, x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+    kept = {s.name: int(np.count_nonzero(g.values())) for s in gated.channel_spaces for g in [gated.gates.get(s.name)] if g}
+    spaces = find_channel_spaces(read_graph(small))
+    assert {s.name: s.width for s in spaces if s.name in kept} == kept
+    assert all(type(layer).__module__.startswith("keras.") for layer in small.layers)
+    assert small.count_params() <= network.count_params()
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), seed=st.integers(0, 1000))
+def test_growing_back_to_the_origin_restores_its_output(data, seed):
+    """With every channel regained and the kept gates fully open, nothing was lost."""
+    from fdi_keras.compression.grow import _Origin, _rebuild
+    from fdi_keras.networks import find_channel_spaces, read_graph
+
+    network = random_network(data.draw)
+    x = np.random.default_rng(seed).normal(size=(2, *network.input_shape[1:])).astype("float32")
+    try:
+        gated = fdi.prunable(network)
+    except NothingToPruneError:
+        return
+    rng = np.random.default_rng(seed)
+    for gate in gated.gates.values():
+        gate.set_logits(np.where(rng.random(gate.channels) < 0.5, -6.0, 6.0))
+    small = fdi.prune(gated)
+    graph = read_graph(small)
+    spaces = find_channel_spaces(graph)
+    source = _Origin.of(small, spaces, gated)
+    grown, kept = _rebuild(graph, spaces, source.widths, source, source.ranking)
+    for a, b in zip(outputs(network, x), outputs(grown, x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert all(len(kept[s.name]) == w for s, w in zip(spaces, source.widths, strict=True))
+
+
+def test_a_space_never_closes_whole():
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(5, 3), keras.layers.Flatten(), keras.layers.Dense(2)])
+    gated = fdi.prunable(network)
+    for gate in gated.gates.values():
+        gate.set_logits(np.full(gate.channels, -6.0) + np.arange(gate.channels) * 0.01)
+    small = fdi.prune(gated)
+    assert next(layer for layer in small.layers if layer.weights).filters == 1
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 1)).astype("float32")
+    np.testing.assert_allclose(gated(x), small(x), atol=1e-6)
+
+
+def test_gates_close_in_training_without_leaking_into_inference():
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(1)])
+    gated = fdi.prunable(network)
+    gate = gated.gates["dense"] if "dense" in gated.gates else next(iter(gated.gates.values()))
+    gate.set_logits(np.zeros(64))
+    x = np.ones((1, 4), "float32")
+    drawn = np.array([float(gated(x, training=True)[0, 0]) for _ in range(20)])
+    still = np.array([float(gated(x, training=False)[0, 0]) for _ in range(3)])
+    assert drawn.std() > 0
+    assert still.std() == pytest.approx(0)
+
+
+def test_expected_width_is_the_mean_number_of_open_gates():
+    gated = fdi.prunable(
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(200, activation="relu"), keras.layers.Dense(1)])
+    )
+    gate = next(iter(gated.gates.values()))
+    gate.set_logits(np.linspace(-4, 4, 200))
+    counted = [np.count_nonzero(np.asarray(gate(keras.ops.zeros(()), training=True))) for _ in range(200)]
+    assert float(gate.expected_width()) == pytest.approx(np.mean(counted), rel=0.03)

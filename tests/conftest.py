@@ -1,0 +1,20 @@
+"""What all tests share: quiet tensorflow, journals and profiles in a folder of their own."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# The networks and devices that several folders' tests share import by their own name.
+sys.path.insert(0, str(Path(__file__).parent / "compression"))
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_state_folder(tmp_path, monkeypatch):
+    """No test reads or writes the user's journals and profiles."""
+    monkeypatch.setenv("FDI_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("FDI_DATA", str(tmp_path / "data"))

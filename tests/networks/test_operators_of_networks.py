@@ -1,0 +1,167 @@
+"""Keras models and the files they are converted to give the same operators."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from random_networks import randomize
+from synthetic_devices import free, linear_device, profile_of
+
+import fdi_keras as fdi
+from fdi_keras.errors import ExportError, ModelFileError, UnknownOperatorsError, UnsupportedModelError
+from fdi_keras.networks import read_operators
+
+L = keras.layers
+
+
+def described(operators):
+    return Counter((o.kind, tuple(sorted(o.dims.items())), o.problem) for o in operators)
+
+
+def assert_same_operators(model):
+    assert described(read_operators(model)) == described(read_operators(fdi.export_litert(model)))
+
+
+def everything():
+    """One network with every wiring whose conversion has a rule of its own."""
+    image = keras.Input((12, 12, 3))
+    conv = lambda c=4, **k: L.Conv2D(c, 3, padding="same", **k)  # noqa: E731
+    ends = [
+        L.ReLU()(L.BatchNormalization()(conv(use_bias=False)(image))),
+        L.BatchNormalization()(conv(activation="relu")(image)),
+        L.Conv2D(4, 3, strides=2)(L.ZeroPadding2D(((0, 1), (0, 1)))(image)),
+        L.Conv2D(4, 7, strides=2)(L.ZeroPadding2D(3)(image)),
+        L.ReLU(6.0)(L.BatchNormalization()(L.DepthwiseConv2D(3, strides=2, padding="same")(image))),
+        L.SeparableConv2D(5, 3, padding="same", activation="relu")(image),
+        L.ReLU()(L.Add()([conv()(image), conv()(image), conv()(image)])),
+        L.ReLU()(L.Concatenate()([conv()(image), conv(2)(image)])),
+        L.BatchNormalization()(L.BatchNormalization()(conv()(image))),
+        L.ReLU()(L.MaxPooling2D(2)(conv()(image))),
+        L.AveragePooling2D(3, 2, padding="same")(image),
+        L.ReLU()(L.ZeroPadding2D(2)(conv()(image))),
+        L.ReLU()(L.Dropout(0.5)(conv()(image))),
+        L.Multiply()([conv()(image), conv()(image)]),
+        L.Average()([conv()(image), conv()(image)]),
+        conv()(image) + conv()(image),
+        L.Rescaling(1 / 127.5, -1.0)(image),
+        L.Dense(5, activation="relu")(image),
+        L.Dense(5, activation="softmax")(L.GlobalAveragePooling2D()(image)),
+        L.ReLU()(L.BatchNormalization()(L.Dense(5)(L.Flatten()(image)))),
+        *(L.Activation(a)(conv()(image)) for a in ("sigmoid", "tanh", "silu", "hard_silu", "hard_sigmoid", "gelu", "elu", "leaky_relu", "relu6")),
+        L.LeakyReLU()(conv()(image)),
+        L.ReLU(negative_slope=0.1)(conv()(image)),
+        (lambda c: L.Add()([L.BatchNormalization()(c), c]))(conv()(image)),
+        (lambda c: L.Add()([L.ReLU()(c), c]))(conv()(image)),
+    ]  # fmt: skip
+    model = keras.Model(image, ends)
+    randomize(model)
+    return model
+
+
+def test_every_rule_of_conversion():
+    assert_same_operators(everything())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, weights=None, classes=10),
+        lambda: keras.applications.ResNet50V2(input_shape=(64, 64, 3), weights=None, classes=10),
+    ],
+    ids=["MobileNetV2", "ResNet50V2"],
+)
+def test_known_networks(build):
+    model = build()
+    randomize(model)
+    assert_same_operators(model)
+
+
+def test_a_report_covers_everything_and_adds_up():
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.GlobalAveragePooling2D(), L.Dense(2)])
+    report = fdi.predict_latency(model, linear_device())
+    assert report.coverage == 1.0
+    assert report.total_ms == pytest.approx(sum(o.predicted_ms for o in report.operators))
+    assert [o.kind for o in report.operators] == ["conv2d", "mean", "dense"]
+    assert report.operators[0].flops == 2 * 6 * 6 * 9 * 3 * 4
+    assert "total" in str(report)
+    assert set(report.to_dict()) >= {"total_ms", "coverage", "operators", "warnings"}
+
+
+def test_unknown_operators_lower_the_coverage_and_are_named():
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.UpSampling2D(2), L.PReLU()])
+    report = fdi.predict_latency(model, linear_device())
+    assert report.coverage < 1.0
+    unknown = [o for o in report.operators if o.predicted_ms is None]
+    assert {o.kind for o in unknown} == {"UpSampling2D", "PReLU"}
+    assert all(any(o.name in w for w in report.warnings) for o in unknown)
+
+
+def test_dimensions_outside_what_was_measured_are_named():
+    profile = linear_device()
+    profile.models["conv2d"].ranges["height"] = (1.0, 6.0)
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3, name="wide")])
+    assert any("wide" in w and "height 8" in w for w in fdi.predict_latency(model, profile).warnings)
+
+
+def test_a_profile_that_knows_none_is_an_error():
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3)])
+    with pytest.raises(UnknownOperatorsError, match="knows none"):
+        fdi.predict_latency(model, profile_of(free("gelu")))
+
+
+def test_an_unknown_image_size_is_an_error():
+    model = keras.Sequential([keras.Input((None, None, 3)), L.Conv2D(4, 3)])
+    with pytest.raises(UnsupportedModelError, match="fixed input shape"):
+        fdi.predict_latency(model, linear_device())
+
+
+def test_files_are_read_and_measured(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.Flatten(), L.Dense(2)])
+    model.save(tmp_path / "net.keras")
+    fdi.export_litert(model, tmp_path / "net.tflite")
+    reports = [fdi.predict_latency(p, linear_device()) for p in (model, tmp_path / "net.keras", tmp_path / "net.tflite")]
+    assert len({round(r.total_ms, 9) for r in reports}) == 1
+    measured = fdi.measure_latency(tmp_path / "net.tflite", seconds=0.2)
+    assert 0 < measured.median_ms < 10
+    assert measured.runs > 10
+
+
+def test_measuring_a_gated_model_measures_the_network_inside():
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.Flatten(), L.Dense(2)])
+    gated = fdi.prunable(model)
+    assert described(read_operators(gated)) == described(read_operators(model))
+    assert [m.runs > 0 for m in fdi.measure_interleaved([model, gated], seconds=0.1)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("no.tflite", b"hello"), ("no.tflite", b""), ("cut.tflite", b"\x1c\0\0\0TFL3\0\0"), ("no.keras", b"hello"), ("net.onnx", b"x")],
+)
+def test_files_that_are_no_models(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=name):
+        fdi.predict_latency(path, linear_device())
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for name in ("no.tflite", "no.keras"):
+        with pytest.raises(ModelFileError, match=name):
+            fdi.predict_latency(tmp_path / name, linear_device())
+
+
+def test_what_the_converter_refuses_is_an_export_error():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Python(L.Layer):
+        def call(self, x):
+            import tensorflow as tf
+
+            return tf.numpy_function(np.sin, [x], tf.float32)
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, x.dtype)
+
+    model = keras.Sequential([keras.Input((4,)), Python()])
+    with pytest.raises(ExportError, match="failed"):
+        fdi.export_litert(model)

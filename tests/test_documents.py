@@ -1,0 +1,136 @@
+"""What the documents say must be so: commands, links, names, kinds, pictures."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import fdi_keras
+from fdi_keras.cli.app import VERBS, fdi
+from fdi_keras.operators import KINDS
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def commands(page):
+    """Lines in console blocks, and commands in the cells of tables, that begin with fdi."""
+    text = page.read_text()
+    lines = [
+        line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
+    ]
+    lines += re.findall(r"^\| `(fdi [a-z].*?)` \|", text, re.MULTILINE)
+    return [line for line in lines if line.startswith("fdi ")]
+
+
+COMMANDS = sorted({line for page in PAGES for line in commands(page)})
+
+
+def test_the_readme_shows_every_verb():
+    assert {shlex.split(line)[1] for line in commands(README)} == set(VERBS)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_are_understood(line):
+    _, verb, *args = shlex.split(line)
+    command = fdi.get_command(None, verb)
+    assert command is not None
+    command.make_context(verb, args)
+
+
+def test_the_two_commands_of_the_readme_are_those_of_ci():
+    text = README.read_text()
+    assert "\npip install -e . && fdi demo\n" in text
+    assert '\npip install -e ".[test]" && pytest\n' in text
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert '\npip install -e ".[test]"\n' in script.read_text()
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not link.startswith("https://"):
+            assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: page.name)
+def test_names_of_the_library_exist(page):
+    for name in re.findall(r"\bfdi(?:_keras)?\.([A-Za-z_]+)\(", page.read_text()):
+        assert name in fdi_keras.__all__
+
+
+def test_the_example_of_the_readme_is_the_one_that_runs():
+    (excerpt,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    compile(excerpt, "README.md", "exec")
+    script = (ROOT / "examples" / "compress_digits.py").read_text()
+    for call in set(re.findall(r"fdi\.[A-Za-z_]+\(", excerpt)) - {"fdi.measure_latency("}:
+        assert call in script
+
+
+def test_kinds_and_dimensions_are_those_of_the_table():
+    text = (ROOT / "docs" / "command-line.md").read_text().partition("### Kinds and their dimensions")[2]
+    found = {}
+    for row in re.findall(r"^\| (`.*?) \| (.*?) \|$", text.partition("\n## ")[0], re.MULTILINE):
+        dimensions = re.sub(r" \(.*?\)", "", row[1]).split(", ")
+        found.update(dict.fromkeys(re.findall(r"`(\w+)`", row[0]), tuple(dimensions)))
+    assert found == {name: kind.dimensions for name, kind in KINDS.items()}
+
+
+def test_unreleased_changes_are_on_top():
+    assert re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == "Unreleased"
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pictures_are_whole_and_fetch_nothing():
+    for name in re.findall(r"!\[.*?\]\((.*?)\)", README.read_text(), re.DOTALL):
+        text = (ROOT / name).read_text()
+        ElementTree.fromstring(text)
+        assert not re.findall(r"(?:href|src|url\()\s*=?\s*[\"']?https?:", text)
+
+
+def test_a_plot_has_every_point_and_escapes_names(pictures):
+    points = [(width, 10.0 * width) for width in range(1, 129)]
+    svg = pictures.plot_svg(points, points, [(16, 160.0)], "R&D <3x3>")
+    root = ElementTree.fromstring(svg)
+    circles = root.findall(".//{http://www.w3.org/2000/svg}circle")
+    assert len(circles) == len(points) + 1  # and the legend's
+    assert "R&D <3x3>" in "".join(root.itertext())
+
+
+def test_the_readme_can_be_filled_in(pictures, tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text(README.read_text())
+    for name in ("steps", "results"):
+        pictures.fill_in(copy, name, f"new {name}")
+        assert copy.read_text().count(f"<!-- begin {name} -->\nnew {name}\n<!-- end {name} -->") == 1
+    with pytest.raises(SystemExit, match="has no marks"):
+        pictures.fill_in(copy, "nothing", "")
+
+
+def test_results_are_tables_of_all_rows(pictures):
+    row = {
+        "part": "1",
+        "row": "a | b",
+        "required": "<= 8 %",
+        "measured": "5 %",
+        "verdict": "PASS",
+        "details": {},
+    }
+    page = pictures.results_page({"main_job": {"date": "2026-01-01", "machine": "m", "rows": [row, row]}})
+    assert page.count("| 1 | a \\| b | <= 8 % | 5 % | PASS |") == 2
