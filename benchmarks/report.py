@@ -39,7 +39,10 @@ class Report:
         self.path = path
         self.rows: list[Row] = []
         if path.exists() and not fresh:
-            self.rows = [Row(**{k: r[k] for k in Row.__dataclass_fields__}) for r in json.loads(path.read_text())["rows"]]
+            self.rows = [
+                Row(**{k: r[k] for k in Row.__dataclass_fields__})
+                for r in json.loads(path.read_text())["rows"]
+            ]
 
     def part(self, name: str, run: Callable[[], list[Row]], again: bool = False) -> None:
         """Run one part unless its rows are there already."""

@@ -11,7 +11,6 @@ tensorflow or scikit-learn.
 from __future__ import annotations
 
 import sys
-
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"

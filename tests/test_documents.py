@@ -116,7 +116,7 @@ def test_a_plot_has_every_point_and_escapes_names(pictures):
 def test_the_readme_can_be_filled_in(pictures, tmp_path):
     copy = tmp_path / "README.md"
     copy.write_text(README.read_text())
-    for name in ("steps", "results"):
+    for name in ("steps", "demo", "results"):
         pictures.fill_in(copy, name, f"new {name}")
         assert copy.read_text().count(f"<!-- begin {name} -->\nnew {name}\n<!-- end {name} -->") == 1
     with pytest.raises(SystemExit, match="has no marks"):

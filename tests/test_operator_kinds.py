@@ -10,10 +10,12 @@ from fdi_keras.operators import EXPLANATORY, KINDS, Operator, get_kind
 
 #: kind, dimensions, FLOPs, bytes read, bytes written, parameters.
 CASES = [
-    ("conv2d", {"height": 8, "width": 8, "in_channels": 3, "out_channels": 5, "kernel": 3}, 2 * 64 * 27 * 5, 768, 1280, 140),
+    ("conv2d", {"height": 8, "width": 8, "in_channels": 3, "out_channels": 5, "kernel": 3},
+     2 * 64 * 27 * 5, 768, 1280, 140),
     ("conv2d", {"height": 8, "width": 6, "in_channels": 2, "out_channels": 4, "kernel": 3, "stride": 2, "padding": 0},
      2 * 3 * 2 * 18 * 4, 384, 96, 76),
-    ("depthwise_conv2d", {"height": 8, "width": 8, "channels": 4, "kernel": 3, "stride": 2}, 2 * 16 * 9 * 4, 1024, 256, 40),
+    ("depthwise_conv2d", {"height": 8, "width": 8, "channels": 4, "kernel": 3, "stride": 2},
+     2 * 16 * 9 * 4, 1024, 256, 40),
     ("dense", {"in_channels": 10, "out_channels": 3}, 60, 40, 12, 33),
     ("dense", {"rows": 4, "in_channels": 10, "out_channels": 3}, 240, 160, 48, 33),
     ("max_pool2d", {"height": 8, "width": 8, "channels": 2, "kernel": 2, "stride": 2}, 16 * 4 * 2, 512, 128, 0),
@@ -38,7 +40,15 @@ def test_by_hand(kind, dims, flops, read, written, parameters):
 
 
 def test_every_kind_has_a_case_or_is_elementwise():
-    assert set(KINDS) - {c[0] for c in CASES} <= {"relu", "relu6", "logistic", "tanh", "hard_swish", "elu", "leaky_relu"}
+    assert set(KINDS) - {c[0] for c in CASES} <= {
+        "relu",
+        "relu6",
+        "logistic",
+        "tanh",
+        "hard_swish",
+        "elu",
+        "leaky_relu",
+    }
 
 
 @given(st.sampled_from(sorted(KINDS)), st.data())

@@ -14,12 +14,18 @@ ROOT = Path(fdi_keras.__file__).parent
 
 def loaded_after(code):
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("code", ["import fdi_keras", "import fdi_keras.journal, fdi_keras.devices, fdi_keras.errors", "import fdi_tui"])
+@pytest.mark.parametrize(
+    "code",
+    ["import fdi_keras", "import fdi_keras.journal, fdi_keras.devices, fdi_keras.errors", "import fdi_tui"],
+)
 def test_importing_is_light(code):
     assert not loaded_after(code) & {"keras", "tensorflow", "sklearn", "textual", "scipy", "ai_edge_litert"}
 
@@ -38,7 +44,18 @@ def test_every_public_name_is_there_and_no_other_is_promised():
 
 
 #: Rooms from the ground up; each may import those before it.
-ROOMS = ("errors", "operators", "journal", "devices", "profiling", "execution_time", "profile", "networks", "compression", "cli")
+ROOMS = (
+    "errors",
+    "operators",
+    "journal",
+    "devices",
+    "profiling",
+    "execution_time",
+    "profile",
+    "networks",
+    "compression",
+    "cli",
+)
 
 
 def imports_of(path):

@@ -18,17 +18,26 @@ HERE = Path(__file__).parents[1]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", default="1,2,3,4,5,6,7", help="which parts to run")
     parser.add_argument("--again", action="store_true", help="run parts again that have results")
     parser.add_argument("--minutes", type=float, default=13.0, help="of the campaign (at most 15)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with fashion-mnist/")
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data"), help="folder with fashion-mnist/"
+    )
     parser.add_argument("--results", type=Path, default=HERE / "results" / "main_job.json")
-    parser.add_argument("--work", type=Path, default=HERE / "results" / "work", help="profile, journals, models")
+    parser.add_argument(
+        "--work", type=Path, default=HERE / "results" / "work", help="profile, journals, models"
+    )
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     os.environ["FDI_STATE"] = str(args.work.resolve() / "state")
+
+    if args.again and "1" in args.parts.split(","):
+        (args.work / "campaign.json").unlink(missing_ok=True)
 
     from importlib import import_module
 

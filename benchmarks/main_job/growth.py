@@ -21,8 +21,8 @@ def run(settings: Settings) -> list[Row]:
 def _grown(settings: Settings) -> list[Row]:
     """Random prunings of a trained network, grown; pruned and grown in one interleaved run."""
     import fdi_keras as fdi
-    from fdi_keras.networks.history import history_of
     from fdi_keras.networks import find_channel_spaces, measure_interleaved, read_graph
+    from fdi_keras.networks.history import history_of
 
     profile = fdi.load_profile(str(settings.profile))
     rng = np.random.default_rng(settings.seed)
@@ -44,7 +44,8 @@ def _grown(settings: Settings) -> list[Row]:
         ratios.append(second.median_ms / first.median_ms)
         print(f"    trial {trial}: grown / pruned {ratios[-1]:.4f}", flush=True)
     return [
-        Row("4", "no space narrower after growth", "0", f"{narrower} narrower, {changed} wider in 5 networks", narrower == 0),
+        Row("4", "no space narrower after growth", "0", f"{narrower} narrower, {changed} wider in 5 networks",
+            narrower == 0),
         Row("4", "grown / pruned, measured", f"<= {MOST}", f"median {np.median(ratios):.4f}, largest {max(ratios):.4f}",
             max(ratios) <= MOST, {"ratios": ratios}),
     ]  # fmt: skip
@@ -52,7 +53,14 @@ def _grown(settings: Settings) -> list[Row]:
 
 def _synthetic() -> Row:
     """The tests in which the minima are known beforehand."""
-    command = [sys.executable, "-m", "pytest", "-q", "--no-cov", "tests/compression/test_growth_finds_known_minima.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-cov",
+        "tests/compression/test_growth_finds_known_minima.py",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-200:]
     return Row("4", "synthetic devices: every known minimum found", "tests pass", last, done.returncode == 0)
@@ -61,9 +69,9 @@ def _synthetic() -> Row:
 def _exchanged(settings: Settings) -> list[Row]:
     """Thresholding to 60 % of the predicted time, then the exchange at no more time."""
     import fdi_keras as fdi
-    from fdi_keras.networks.history import history_of
     from fdi_keras.compression.importance import channel_importance
     from fdi_keras.networks import measure_interleaved, read_graph
+    from fdi_keras.networks.history import history_of
 
     profile = fdi.load_profile(str(settings.profile))
     gains, ratios, details = [], [], []
@@ -71,7 +79,9 @@ def _exchanged(settings: Settings) -> list[Row]:
         network = _trained(settings.seed + trial, (37, 53, 70))
         gated = fdi.prunable(network)
         importance = channel_importance(read_graph(network), gated.channel_spaces)
-        pruned = _thresholded(gated, importance, 0.6 * fdi.predict_latency(network, profile).total_ms, profile)
+        pruned = _thresholded(
+            gated, importance, 0.6 * fdi.predict_latency(network, profile).total_ms, profile
+        )
         exchanged = fdi.grow(pruned, profile, origin=gated, exchange=True, report=None)
         before, after = (_kept_share(history_of(m).kept, importance) for m in (pruned, exchanged))
         first, second = measure_interleaved([pruned, exchanged], seconds=2)

@@ -50,7 +50,8 @@ def run(settings: Settings) -> list[Row]:
         incomplete += sorted({**records.measurements, **records.failures}) != list(range(COUNT))
     measured = (
         f"{lost} with lost, {doubled} with duplicated, {incomplete} incomplete of {CAMPAIGNS} "
-        f"({early} had finished before the kill; {kept_total / CAMPAIGNS:.1f} of {COUNT} measurements were there on average)"
+        f"({early} had finished before the kill; {kept_total / CAMPAIGNS:.1f} of {COUNT} measurements were there "
+        "on average)"
     )
     return [Row("7", f"{CAMPAIGNS} campaigns killed and resumed", "none lost, none duplicated", measured,
                 not (lost or doubled or incomplete))]  # fmt: skip

@@ -92,15 +92,24 @@ def run(settings: Settings) -> list[Row]:
 def fashion_mnist(folder: Path) -> tuple[np.ndarray, ...]:
     """Images in [0, 1] and labels: 60,000 to train on, 10,000 to test on."""
     folder = folder / "fashion-mnist"
-    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    names = (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    )
     missing = [n for n in names if not (folder / f"{n}.gz").exists()]
     if missing:
-        sys.exit(f"part 3 needs Fashion-MNIST: {missing[0]}.gz is not in {folder}. Name its folder's parent with --data.")
+        sys.exit(
+            f"part 3 needs Fashion-MNIST: {missing[0]}.gz is not in {folder}. Name its folder's parent with --data."
+        )
     arrays = []
     for name in names:
         content = gzip.decompress((folder / f"{name}.gz").read_bytes())
         if "images" in name:
-            arrays.append(np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28, 1).astype("float32") / 255)
+            arrays.append(
+                np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28, 1).astype("float32") / 255
+            )
         else:
             arrays.append(np.frombuffer(content, np.uint8, offset=8).astype("int32"))
     return tuple(arrays)
@@ -114,7 +123,9 @@ def _train(model: Any, data: tuple[np.ndarray, ...], epochs: int, path: Path, **
     callbacks = extra.pop("callbacks", [])
     steps = epochs * (len(x) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps) if "regularizer" not in extra else 1e-3
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], **extra)
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], **extra
+    )
     began = time.time()
 
     class Log(keras.callbacks.Callback):

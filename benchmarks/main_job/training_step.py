@@ -36,7 +36,11 @@ def run(settings: Settings) -> list[Row]:
             target = 0.5 * fdi.predict_latency(plain, profile).total_ms
             common = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "jit_compile": jit}
             plain.compile(keras.optimizers.Adam(), **common)
-            gated.compile(keras.optimizers.Adam(), regularizer=fdi.LatencyRegularizer(profile, target_ms=target), **common)
+            gated.compile(
+                keras.optimizers.Adam(),
+                regularizer=fdi.LatencyRegularizer(profile, target_ms=target),
+                **common,
+            )
             ratios = _ratios(plain, gated, x, y)
             median, spread = float(np.median(ratios)), np.percentile(ratios, (25, 75))
             rows.append(

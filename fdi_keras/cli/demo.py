@@ -69,11 +69,10 @@ class _Demo:
 
         self._say(f"profiling this computer for {self.minutes:g} minutes")
         path = self.out / "this-computer.json"
-        options = {"minutes": self.minutes, "out": path, "kinds": KINDS}
         if self.as_json:
-            return profile_device(**options)
+            return profile_device(minutes=self.minutes, out=path, kinds=KINDS)
         with campaign_progress(self.console, "this computer") as progress:
-            return profile_device(**options, progress=progress)
+            return profile_device(minutes=self.minutes, out=path, kinds=KINDS, progress=progress)
 
     def _show_rules(self, profile: Any) -> None:
         from fdi_keras.execution_time import describe_rules

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.networks.history import history_of
 from fdi_keras.errors import TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path
+from fdi_keras.networks.history import history_of
 
 REACH = 0.7  # share of the training in which the schedule descends to the target
 WARM_UP = 0.05  # share before it begins
@@ -66,7 +66,6 @@ class StrengthController:
             # Too fast by now: nothing else would open a gate again, so the penalty becomes a reward.
             return -self.first * math.exp(min(self.integral, 12.0))
         return self.first * math.exp(min(self.integral + PROPORTIONAL * error, 12.0))
-
 
     def _catching_up(self, latency_ms: float, step: float) -> bool:
         """Whether the latency falls faster than the schedule: more strength would only overshoot."""

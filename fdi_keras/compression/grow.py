@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.prunable import PrunableModel, ungated
 from fdi_keras.compression.rewiden import WeightMaker, axes_of, rewiden, take_channels
@@ -22,6 +21,7 @@ from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, read_graph
+from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.networks.latency import measure_interleaved
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators

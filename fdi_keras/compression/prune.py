@@ -7,13 +7,13 @@ import math
 import keras
 import numpy as np
 
-from fdi_keras.networks.history import inherit
 from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.prunable import PrunableModel, check_target, ungated
 from fdi_keras.compression.rewiden import rewiden
 from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.graph import read_graph
+from fdi_keras.networks.history import inherit
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.profile import DeviceProfile, load_profile

@@ -23,9 +23,7 @@ def thin_uniformly(model: keras.Model, share: float) -> keras.Model:
     """
     graph = read_graph(model)
     spaces = find_channel_spaces(graph)
-    channels = {
-        s.name: np.arange(min(max(round(s.width * share), 1), s.width)) for s in spaces.prunable
-    }
+    channels = {s.name: np.arange(min(max(round(s.width * share), 1), s.width)) for s in spaces.prunable}
     return keras.models.clone_model(rewiden(graph, spaces, channels))
 
 

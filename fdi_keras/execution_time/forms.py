@@ -9,9 +9,10 @@ channels as a feature to split on. The tile is not given: it is the one that pre
 held-out configurations best, and there is none where none helps. Only one tile a kind, on
 the output channels, is looked for so far; other dimensions and several tiles belong here.
 
-This module is the one place where another form is added. A form chooses the columns, perhaps by looking at the training rows, and names them so
-that the name alone says how to compute the column again: the names stand in the profile,
-and whoever reads it needs nothing else.
+This module is the one place where another form is added. A form chooses the columns,
+perhaps by looking at the training rows, and names them so that the name alone says how to
+compute the column again: the names stand in the profile, and whoever reads it needs
+nothing else.
 """
 
 from __future__ import annotations
@@ -108,6 +109,9 @@ BLOCKED = ("flops", "parameters")
 #: Fewest rows to look for a tile in.
 FEWEST_ROWS = 60
 
+#: So many tell tiles apart; more only take time.
+ENOUGH_ROWS = 800
+
 
 def split_name(name: str) -> tuple[str, int]:
     """A column's base name and tile; tile 1 where there is none.
@@ -157,7 +161,15 @@ def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> 
 
     if len(times) < FEWEST_ROWS:
         return EXPLANATORY
-    fold = group_folds(groups, 3, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    if len(times) > ENOUGH_ROWS:
+        groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        chosen = rng.permutation(int(groups.max()) + 1)[groups] < ENOUGH_ROWS * (groups.max() + 1) / len(
+            times
+        )
+        dims = {name: np.asarray(column)[chosen] for name, column in dims.items()}
+        times, groups = times[chosen], groups[chosen]
+    fold = group_folds(groups, 3, rng)
     errors = {}
     for tile in (1, *TILES):
         linear = _tiled(tile)

@@ -81,7 +81,9 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     if not path.exists():
         raise ModelFileError(f"there is no file {path}.")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ModelFileError(f"{path} is no Keras model: expected a file written by model.save('name.keras').")
+        raise ModelFileError(
+            f"{path} is no Keras model: expected a file written by model.save('name.keras')."
+        )
     try:
         return keras.models.load_model(path)
     except (UnsupportedModelError, MemoryError):

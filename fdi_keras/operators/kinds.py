@@ -286,7 +286,11 @@ def _kinds() -> tuple[Kind, ...]:
         ),
         Kind("concat", (*_IMAGE, "inputs"), ("channels",), _concat, {**_ONE_PIXEL, "inputs": 2}),
         Kind(
-            "pad", (*_IMAGE, "pad_height", "pad_width"), ("channels",), _pad, {"pad_height": 2, "pad_width": 2}
+            "pad",
+            (*_IMAGE, "pad_height", "pad_width"),
+            ("channels",),
+            _pad,
+            {"pad_height": 2, "pad_width": 2},
         ),
         Kind("softmax", ("rows", "channels"), ("channels",), _softmax, {"rows": 1}),
         *(Kind(name, _IMAGE, ("channels",), _elementwise, _ONE_PIXEL) for name in ELEMENTWISE),

@@ -32,7 +32,10 @@ def test_the_whole_job(fdi, tmp_path):
     assert rows["fine-tuned"]["accuracy"] > 0.7
     for stage in STAGES:
         assert (folder / f"{stage}.tflite").stat().st_size > 1000
-    assert not any(type(layer).__module__.startswith("fdi") for layer in keras.models.load_model(folder / "pruned.keras").layers)
+    assert not any(
+        type(layer).__module__.startswith("fdi")
+        for layer in keras.models.load_model(folder / "pruned.keras").layers
+    )
     events = [json.loads(line)["event"] for line in (folder / "session.jsonl").read_text().splitlines()]
     assert events[0] == "started"
     assert {"epoch", "finished", "prune", "grow", "export", "measured"} <= set(events)

@@ -45,7 +45,9 @@ def _step(draw, step, x, tensors, shared):
     equal = [t for t in same if t.shape == x.shape]
     match step:
         case "conv":
-            return L.Conv2D(draw(_widths), 3, padding="same", activation=draw(st.sampled_from([None, "relu"])))(x)
+            return L.Conv2D(
+                draw(_widths), 3, padding="same", activation=draw(st.sampled_from([None, "relu"]))
+            )(x)
         case "conv_bn_relu":
             x = L.Conv2D(draw(_widths), 3, padding="same", use_bias=False)(x)
             return L.ReLU()(L.BatchNormalization()(x))
@@ -84,10 +86,8 @@ def _step(draw, step, x, tensors, shared):
 
 
 def _head(draw, x):
-    if draw(st.booleans()):
-        x = L.Flatten()(L.AveragePooling2D(3)(x))
-    else:
-        x = L.GlobalAveragePooling2D()(x)
+    flat = draw(st.booleans())
+    x = L.Flatten()(L.AveragePooling2D(3)(x)) if flat else L.GlobalAveragePooling2D()(x)
     if draw(st.booleans()):
         x = L.Dense(draw(_widths), activation="relu")(x)
     return L.Dense(3)(x)

@@ -34,7 +34,7 @@ def profile_of(models: dict[str, TimeModel]) -> DeviceProfile:
 
 def model_of(kind: str, root: Split | Leaf) -> TimeModel:
     features = list(KINDS[kind].features)
-    ranges = {d: (0.0, 1e5) for d in KINDS[kind].dimensions}
+    ranges = dict.fromkeys(KINDS[kind].dimensions, (0.0, 100000.0))
     return TimeModel(kind, "paper", Tree(features, LINEAR, root), ranges, HeldOutError(0.0, 1.0, 1.0, 2, 10))
 
 
@@ -50,14 +50,21 @@ def free(*kinds: str) -> dict[str, TimeModel]:
 def linear_device(per_mflop: float = 0.1) -> DeviceProfile:
     """Time proportional to FLOPs: nothing is free."""
     weights = {"flops": per_mflop * 1e-6}
-    return profile_of({k: model_of(k, leaf(1e-4, **weights)) for k in ("conv2d", "dense", "depthwise_conv2d", "mean", "add", "softmax", "max_pool2d")})
+    return profile_of(
+        {
+            k: model_of(k, leaf(1e-4, **weights))
+            for k in ("conv2d", "dense", "depthwise_conv2d", "mean", "add", "softmax", "max_pool2d")
+        }
+    )
 
 
 def dips(divisor: int = 4, gain: float = 0.5) -> DeviceProfile:
     """Output channels that are a multiple of ``divisor`` take ``gain`` times the time of others."""
     slow, fast = leaf(0.01, flops=1e-7), leaf(0.01, flops=gain * 1e-7)
     root = Split(Condition("out_channels", "multiple", float(divisor)), fast, slow)
-    return profile_of({"conv2d": model_of("conv2d", root), **free("dense", "mean", "softmax", "add", "depthwise_conv2d")})
+    return profile_of(
+        {"conv2d": model_of("conv2d", root), **free("dense", "mean", "softmax", "add", "depthwise_conv2d")}
+    )
 
 
 def blocks(size: int = 16, most: int = 160, input_price: float = 0.0) -> DeviceProfile:
@@ -67,17 +74,23 @@ def blocks(size: int = 16, most: int = 160, input_price: float = 0.0) -> DeviceP
         if high - low == 1:
             return leaf(high * 1.0, memory_in=input_price / BYTES_PER_INPUT_CHANNEL)
         middle = (low + high) // 2
-        return Split(Condition("out_channels", "above", middle * size + 0.5), steps(middle, high), steps(low, middle))
+        return Split(
+            Condition("out_channels", "above", middle * size + 0.5), steps(middle, high), steps(low, middle)
+        )
 
     root = steps(0, most // size)
-    return profile_of({"conv2d": model_of("conv2d", root), **free("dense", "mean", "softmax", "add", "depthwise_conv2d")})
+    return profile_of(
+        {"conv2d": model_of("conv2d", root), **free("dense", "mean", "softmax", "add", "depthwise_conv2d")}
+    )
 
 
 SIDE = 8
 BYTES_PER_INPUT_CHANNEL = 4 * SIDE * SIDE
 
 
-def learned(time_ms: Callable[[dict[str, np.ndarray]], np.ndarray], rows: int = 700, seed: int = 0) -> DeviceProfile:
+def learned(
+    time_ms: Callable[[dict[str, np.ndarray]], np.ndarray], rows: int = 700, seed: int = 0
+) -> DeviceProfile:
     """A profile learned from made-up measurements of 3x3 convolutions on 8x8 images."""
     rng = np.random.default_rng(seed)
     dims = {d: np.ones(rows) for d in KINDS["conv2d"].dimensions}

@@ -38,7 +38,12 @@ def test_pruning_a_random_network_is_exact(data, seed):
     for a, b in zip(outputs(gated, x), outputs(small, x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
-    kept = {s.name: int(np.count_nonzero(g.values())) for s in gated.channel_spaces for g in [gated.gates.get(s.name)] if g}
+    kept = {
+        s.name: int(np.count_nonzero(g.values()))
+        for s in gated.channel_spaces
+        for g in [gated.gates.get(s.name)]
+        if g
+    }
     spaces = find_channel_spaces(read_graph(small))
     assert {s.name: s.width for s in spaces if s.name in kept} == kept
     assert all(type(layer).__module__.startswith("keras.") for layer in small.layers)
@@ -72,7 +77,9 @@ def test_growing_back_to_the_origin_restores_its_output(data, seed):
 
 
 def test_a_space_never_closes_whole():
-    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(5, 3), keras.layers.Flatten(), keras.layers.Dense(2)])
+    network = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Conv2D(5, 3), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
     gated = fdi.prunable(network)
     for gate in gated.gates.values():
         gate.set_logits(np.full(gate.channels, -6.0) + np.arange(gate.channels) * 0.01)
@@ -83,7 +90,9 @@ def test_a_space_never_closes_whole():
 
 
 def test_gates_close_in_training_without_leaking_into_inference():
-    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(1)])
+    network = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(1)]
+    )
     gated = fdi.prunable(network)
     gate = gated.gates["dense"] if "dense" in gated.gates else next(iter(gated.gates.values()))
     gate.set_logits(np.zeros(64))
@@ -96,7 +105,9 @@ def test_gates_close_in_training_without_leaking_into_inference():
 
 def test_expected_width_is_the_mean_number_of_open_gates():
     gated = fdi.prunable(
-        keras.Sequential([keras.Input((4,)), keras.layers.Dense(200, activation="relu"), keras.layers.Dense(1)])
+        keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(200, activation="relu"), keras.layers.Dense(1)]
+        )
     )
     gate = next(iter(gated.gates.values()))
     gate.set_logits(np.linspace(-4, 4, 200))

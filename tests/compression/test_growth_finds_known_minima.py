@@ -6,9 +6,9 @@ import pytest
 from synthetic_devices import SIDE, blocks, dips, learned, linear_device
 
 import fdi_keras as fdi
-from fdi_keras.networks.history import history_of
 from fdi_keras.errors import UsageError
 from fdi_keras.networks import find_channel_spaces, read_graph
+from fdi_keras.networks.history import history_of
 
 L = keras.layers
 
@@ -93,7 +93,9 @@ def test_minima_of_learned_blocks_are_found(input_price):
 
 
 def test_minima_of_learned_dips_are_found():
-    profile = learned(lambda d: d["in_channels"] * d["out_channels"] * np.where(d["out_channels"] % 4, 2e-3, 1e-3))
+    profile = learned(
+        lambda d: d["in_channels"] * d["out_channels"] * np.where(d["out_channels"] % 4, 2e-3, 1e-3)
+    )
     small, gated = pruned_from(chain(64), 29)
     width = widths_of(grown(small, profile, origin=gated))["c0"]
     assert width % 4 == 0

@@ -1,5 +1,6 @@
 """Penalty, controller, journal and what survives saving, on a real small training."""
 
+import itertools
 import json
 import math
 import subprocess
@@ -45,7 +46,13 @@ def network():
 
 def compiled(regularizer, optimizer="adam", **options):
     model = fdi.prunable(network())
-    model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], regularizer=regularizer, **options)
+    model.compile(
+        optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        regularizer=regularizer,
+        **options,
+    )
     return model
 
 
@@ -66,7 +73,9 @@ def test_the_penalty_is_strength_times_relative_latency(profile, data):
     model.steering.strength.assign(0.0)
     without = model.evaluate(x, y, verbose=0, return_dict=True)
     start = float(model.steering.start_ms.numpy())
-    assert with_penalty["loss"] - without["loss"] == pytest.approx(0.5 * with_penalty["latency_ms"] / start, rel=1e-3)
+    assert with_penalty["loss"] - without["loss"] == pytest.approx(
+        0.5 * with_penalty["latency_ms"] / start, rel=1e-3
+    )
 
 
 def test_the_graph_and_numpy_predict_the_same(profile):
@@ -74,7 +83,10 @@ def test_the_graph_and_numpy_predict_the_same(profile):
     plan = model.latency_plan
     rng = np.random.default_rng(1)
     for _ in range(5):
-        widths = np.array([rng.integers(1, s.width + 1) if s.kept is None else s.width for s in model.channel_spaces], "float32")
+        widths = np.array(
+            [rng.integers(1, s.width + 1) if s.kept is None else s.width for s in model.channel_spaces],
+            "float32",
+        )
         expected = float(plan.expected_ms(keras.ops.convert_to_tensor(widths)))
         assert expected == pytest.approx(float(plan.predict_ms(widths)), rel=1e-4)
 
@@ -151,8 +163,10 @@ def test_regularizer_config_round_trip(profile):
     assert again.get_config() == config
 
 
-@pytest.mark.parametrize("arguments", [{}, {"target_ms": 1.0, "strength": 1.0}, {"target_ms": -1}, {"target_ms": math.nan},
-                                       {"strength": -0.1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"target_ms": 1.0, "strength": 1.0}, {"target_ms": -1}, {"target_ms": math.nan}, {"strength": -0.1}],
+)
 def test_wrong_arguments_are_named(profile, arguments):
     with pytest.raises(UsageError, match="LatencyRegularizer"):
         fdi.LatencyRegularizer(profile, **arguments)
@@ -229,14 +243,16 @@ def test_prune_needs_gates_and_a_profile_for_a_target():
 
 def test_prune_to_a_target_keeps_the_most_important_channels(profile, start_ms):
     plain = network()
-    kernel = plain.get_layer("conv2d" if "conv2d" in [layer.name for layer in plain.layers] else plain.layers[1].name).kernel
+    kernel = plain.get_layer(
+        "conv2d" if "conv2d" in [layer.name for layer in plain.layers] else plain.layers[1].name
+    ).kernel
     assert kernel.shape[-1] == 16
     gated = fdi.prunable(plain)
     small = fdi.prune(gated, profile=profile, target_ms=0.3 * start_ms)
     assert fdi.predict_latency(small, profile).total_ms <= 0.3 * start_ms * (1 + 1e-6)
-    from fdi_keras.networks.history import history_of
     from fdi_keras.compression.importance import channel_importance
     from fdi_keras.networks import read_graph
+    from fdi_keras.networks.history import history_of
 
     importance = channel_importance(read_graph(plain), gated.channel_spaces)
     for name, values in importance.items():
@@ -249,7 +265,7 @@ def test_the_schedule_descends_to_the_target_and_holds():
     scheduled = [controller.scheduled(p) for p in np.linspace(0, 1, 21)]
     assert scheduled[0] == 4.0
     assert scheduled[-1] == pytest.approx(1.0)
-    assert all(a >= b for a, b in zip(scheduled, scheduled[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(scheduled))
 
 
 def test_a_fixed_strength_is_left_alone(profile, data):
@@ -260,7 +276,11 @@ def test_a_fixed_strength_is_left_alone(profile, data):
 
 def test_recompiling_shows_one_latency(profile, start_ms, data):
     model = compiled(fdi.LatencyRegularizer(profile, strength=0.25))
-    model.compile("adam", loss="sparse_categorical_crossentropy", regularizer=fdi.LatencyRegularizer(profile, target_ms=start_ms))
+    model.compile(
+        "adam",
+        loss="sparse_categorical_crossentropy",
+        regularizer=fdi.LatencyRegularizer(profile, target_ms=start_ms),
+    )
     assert [m.name for m in model.metrics].count("latency_ms") == 1
     model.compile("adam", loss="sparse_categorical_crossentropy")
     model.fit(*data, epochs=1, verbose=0)

@@ -49,7 +49,10 @@ def test_several_inputs_and_outputs_keep_structure_and_names():
     model = two_in_two_out()
     new = rebuilt(model)
     rng = np.random.default_rng(0)
-    x = {"a": rng.normal(size=(2, 6, 6, 2)).astype("float32"), "b": rng.normal(size=(2, 6, 6, 3)).astype("float32")}
+    x = {
+        "a": rng.normal(size=(2, 6, 6, 2)).astype("float32"),
+        "b": rng.normal(size=(2, 6, 6, 3)).astype("float32"),
+    }
     assert list(new(x)) == ["one", "two"]
     assert new.output_names == model.output_names
     assert_same(model, new, x)
@@ -101,7 +104,10 @@ def test_adding_to_a_concatenation_ties_the_channels_that_meet():
     c = L.Conv2D(8, 1, name="c")(image)
     x = L.Add()([L.Concatenate()([a, b]), c])
     spaces = find_channel_spaces(read_graph(keras.Model(image, L.Dense(2, name="d")(L.Flatten()(x)))))
-    assert [(s.name, s.width, set(s.producers)) for s in spaces.prunable] == [("a", 3, {"a", "c"}), ("b", 5, {"b", "c"})]
+    assert [(s.name, s.width, set(s.producers)) for s in spaces.prunable] == [
+        ("a", 3, {"a", "c"}),
+        ("b", 5, {"b", "c"}),
+    ]
 
 
 def test_flatten_counts_pixels():
@@ -128,7 +134,14 @@ def test_flatten_counts_pixels():
 )
 def test_what_is_not_understood_is_kept_whole_and_says_why(layer, reason):
     model = keras.Sequential(
-        [keras.Input((6, 6, 2)), L.Conv2D(4, 1, name="before"), layer(), L.Flatten(), L.Dense(3, name="after"), L.Dense(2)]
+        [
+            keras.Input((6, 6, 2)),
+            L.Conv2D(4, 1, name="before"),
+            layer(),
+            L.Flatten(),
+            L.Dense(3, name="after"),
+            L.Dense(2),
+        ]
     )
     gated = fdi.prunable(model)
     assert reason in gated.channel_spaces["before"].kept
@@ -138,7 +151,9 @@ def test_what_is_not_understood_is_kept_whole_and_says_why(layer, reason):
 
 
 def test_softmax_of_the_classifier_does_not_freeze_what_it_reads():
-    model = keras.Sequential([keras.Input((4,)), L.Dense(5, name="a"), L.Dense(3, activation="softmax", name="b")])
+    model = keras.Sequential(
+        [keras.Input((4,)), L.Dense(5, name="a"), L.Dense(3, activation="softmax", name="b")]
+    )
     assert find_channel_spaces(read_graph(model))["a"].kept is None
 
 
@@ -148,7 +163,9 @@ def test_an_unknown_own_layer_is_kept_whole_and_copied():
         def call(self, x):
             return x + 1.0
 
-    model = keras.Sequential([keras.Input((4,)), L.Dense(5, name="a"), Shift(), L.Dense(6, name="b"), L.Dense(3)])
+    model = keras.Sequential(
+        [keras.Input((4,)), L.Dense(5, name="a"), Shift(), L.Dense(6, name="b"), L.Dense(3)]
+    )
     gated = fdi.prunable(model)
     assert "Shift" in gated.channel_spaces["a"].kept
     assert_same(model, gated, np.ones((2, 4), "float32"))

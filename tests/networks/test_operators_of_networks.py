@@ -23,6 +23,11 @@ def assert_same_operators(model):
     assert described(read_operators(model)) == described(read_operators(fdi.export_litert(model)))
 
 
+ACTIVATIONS = (
+    *("sigmoid", "tanh", "silu", "hard_silu", "hard_sigmoid", "gelu", "elu", "leaky_relu", "relu6"),
+)
+
+
 def everything():
     """One network with every wiring whose conversion has a rule of its own."""
     image = keras.Input((12, 12, 3))
@@ -48,7 +53,7 @@ def everything():
         L.Dense(5, activation="relu")(image),
         L.Dense(5, activation="softmax")(L.GlobalAveragePooling2D()(image)),
         L.ReLU()(L.BatchNormalization()(L.Dense(5)(L.Flatten()(image)))),
-        *(L.Activation(a)(conv()(image)) for a in ("sigmoid", "tanh", "silu", "hard_silu", "hard_sigmoid", "gelu", "elu", "leaky_relu", "relu6")),
+        *(L.Activation(a)(conv()(image)) for a in ACTIVATIONS),
         L.LeakyReLU()(conv()(image)),
         L.ReLU(negative_slope=0.1)(conv()(image)),
         (lambda c: L.Add()([L.BatchNormalization()(c), c]))(conv()(image)),
@@ -120,7 +125,10 @@ def test_files_are_read_and_measured(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.Flatten(), L.Dense(2)])
     model.save(tmp_path / "net.keras")
     fdi.export_litert(model, tmp_path / "net.tflite")
-    reports = [fdi.predict_latency(p, linear_device()) for p in (model, tmp_path / "net.keras", tmp_path / "net.tflite")]
+    reports = [
+        fdi.predict_latency(p, linear_device())
+        for p in (model, tmp_path / "net.keras", tmp_path / "net.tflite")
+    ]
     assert len({round(r.total_ms, 9) for r in reports}) == 1
     measured = fdi.measure_latency(tmp_path / "net.tflite", seconds=0.2)
     assert 0 < measured.median_ms < 10
@@ -136,7 +144,13 @@ def test_measuring_a_gated_model_measures_the_network_inside():
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("no.tflite", b"hello"), ("no.tflite", b""), ("cut.tflite", b"\x1c\0\0\0TFL3\0\0"), ("no.keras", b"hello"), ("net.onnx", b"x")],
+    [
+        ("no.tflite", b"hello"),
+        ("no.tflite", b""),
+        ("cut.tflite", b"\x1c\0\0\0TFL3\0\0"),
+        ("no.keras", b"hello"),
+        ("net.onnx", b"x"),
+    ],
 )
 def test_files_that_are_no_models(tmp_path, name, content):
     path = tmp_path / name
