@@ -37,27 +37,30 @@ class Report:
 
     def __init__(self, path: Path, fresh: bool = False):
         self.path = path
-        self.rows: list[Row] = []
-        if path.exists() and not fresh:
-            self.rows = [
-                Row(**{k: r[k] for k in Row.__dataclass_fields__})
-                for r in json.loads(path.read_text())["rows"]
-            ]
+        self.rows = [] if fresh else self._on_disk()
 
     def part(self, name: str, run: Callable[[], list[Row]], again: bool = False) -> None:
         """Run one part unless its rows are there already."""
         if any(r.part == name for r in self.rows) and not again:
             print(f"part {name}: kept from before")
             return
-        self.rows = [r for r in self.rows if r.part != name]
         began = time.time()
         print(f"part {name} ...", flush=True)
         rows = run()
         for row in rows:
             row.details["seconds_of_part"] = round(time.time() - began, 1)
             print(f"  {row.verdict:<8} {row.row}: {row.measured} (required {row.required})", flush=True)
-        self.rows += rows
+        # Read again: another process may have finished another part meanwhile.
+        self.rows = [r for r in self._on_disk() if r.part != name] + rows
         self.save()
+
+    def _on_disk(self) -> list[Row]:
+        if not self.path.exists():
+            return []
+        return [
+            Row(**{k: r[k] for k in Row.__dataclass_fields__})
+            for r in json.loads(self.path.read_text())["rows"]
+        ]
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

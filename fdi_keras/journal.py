@@ -119,6 +119,31 @@ class Journal:
             self._file.truncate(whole)
 
 
+def set_aside(path: str | os.PathLike[str]) -> Path | None:
+    """Keep a journal that is there under a name with the date; returns that name.
+
+    Raises:
+        StorageError: it cannot be renamed.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return None  # also a device such as /dev/full, which nobody should rename
+        stamp = time.strftime("%Y-%m-%dT%H%M%S", time.localtime(path.stat().st_mtime))
+        kept = path.with_name(f"{path.stem}.{stamp}{path.suffix}")
+        number = 1
+        while kept.exists():
+            number += 1
+            kept = path.with_name(f"{path.stem}.{stamp}-{number}{path.suffix}")
+        os.rename(path, kept)
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep the earlier journal {path} under another name: {error.strerror}. "
+            "Make its folder writable, or name another with FDI_STATE."
+        ) from error
+    return kept
+
+
 def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """Events of a journal in order; a torn last line is left out.
 

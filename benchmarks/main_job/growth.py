@@ -82,7 +82,7 @@ def _exchanged(settings: Settings) -> list[Row]:
         pruned = _thresholded(
             gated, importance, 0.6 * fdi.predict_latency(network, profile).total_ms, profile
         )
-        exchanged = fdi.grow(pruned, profile, origin=gated, exchange=True, report=None)
+        exchanged = fdi.grow(pruned, profile, origin=gated, exchange=True, device="local", report=None)
         before, after = (_kept_share(history_of(m).kept, importance) for m in (pruned, exchanged))
         first, second = measure_interleaved([pruned, exchanged], seconds=2)
         gains.append(after - before)

@@ -15,7 +15,7 @@ from benchmarks.main_job.settings import Settings
 from benchmarks.report import Row
 
 SHARE = 0.40
-TRAIN, STEER, TUNE = 6, 6, 6
+TRAIN, STEER, TUNE = 5, 5, 4
 BATCH = 128
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from fdi_keras.errors import TrainingDivergedError, UsageError
-from fdi_keras.journal import Journal, journal_path
+from fdi_keras.journal import Journal, journal_path, set_aside
 from fdi_keras.networks.history import history_of
 
 REACH = 0.7  # share of the training in which the schedule descends to the target
@@ -21,6 +21,7 @@ PROPORTIONAL = 20.0  # gains of the controller on the log of the ratio (our choi
 INTEGRAL = 150.0  # per whole training
 TOLERANCE = 0.02  # how far below the target the latency may stay once it is reached
 SMOOTHING = 0.02  # share of the training over which the fall of the latency is averaged
+LOOK_EVERY = 4  # training steps between two looks at the open gates, which cost milliseconds
 LARGEST_ERROR = 0.1  # larger errors count as this: gates need time to follow
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
 
@@ -83,8 +84,9 @@ class LatencyCallback(keras.callbacks.Callback):
     """Steers a gated network to its regularizer's target and journals the session.
 
     Args:
-        session: name of the session; its journal lies in the state folder under this name.
-            ``None``: no journal is written, unless ``journal`` says where.
+        session: name of the session; its journal lies in the state folder under this name, and one of
+            an earlier session is kept under a name with its date. ``None``: no journal is written,
+            unless ``journal`` says where.
         journal: path of the journal instead.
 
     Each epoch the journal receives loss, metrics, predicted latency, target, strength and
@@ -119,6 +121,7 @@ class LatencyCallback(keras.callbacks.Callback):
             )
         steering = self.model.steering
         self._first_epoch: int | None = None
+        self._opened_ms: float | None = None
         self._steps_seen = 0
         self._steps = self.params.get("steps")
         self._epochs = self.params.get("epochs") or 1
@@ -145,8 +148,9 @@ class LatencyCallback(keras.callbacks.Callback):
             self._diverged(f"the loss is {float(logs['loss'])} in epoch {self._epoch + 1}, batch {batch + 1}")
         if self._controller is not None and "latency_ms" in logs:
             # Of the expected and the open widths the slower: pruning must meet the target too.
-            opened = float(self.model.latency_plan.predict_ms(self.model.open_widths()))
-            latency_ms = max(float(logs["latency_ms"]), opened)
+            if self._opened_ms is None or batch % LOOK_EVERY == 0:
+                self._opened_ms = float(self.model.latency_plan.predict_ms(self.model.open_widths()))
+            latency_ms = max(float(logs["latency_ms"]), self._opened_ms)
             strength = self._controller.update(latency_ms, self._progress())
             self.model.steering.strength.assign(strength)
 
@@ -201,6 +205,8 @@ class LatencyCallback(keras.callbacks.Callback):
 
     def _open_journal(self, regularizer: Any, start_ms: float) -> None:
         assert self.path is not None
+        if history_of(self.model).journal != str(self.path):
+            set_aside(self.path)  # of an earlier session of this name; a second fit() goes on in its own
         self._journal = Journal(self.path)
         self._started = time.time()
         history_of(self.model).journal = str(self.path)

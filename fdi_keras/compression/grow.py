@@ -37,6 +37,9 @@ ACCEPTED_RATIO = 1.005
 #: Seconds of timing for each of two candidates.
 VERIFYING_S = 1.0
 
+#: So many exchanges are timed before none is taken.
+MOST_EXCHANGES = 5
+
 #: New channels without an origin start with weights this small, relative to those there are.
 SMALL = 1e-2
 
@@ -107,13 +110,20 @@ def grow(
     )
     ranking = source.ranking if source else _own_ranking(graph, spaces, upper)
     search = WidthSearch(plan, ranking, np.where([s.kept is None for s in spaces], 1, now), upper)
-    wanted = search.exchange(now) if exchange else search.grow_free(now)
 
     def build(widths: np.ndarray) -> tuple[keras.Model, dict[str, np.ndarray]]:
         return _rebuild(graph, spaces, widths, source, ranking)
 
+    def ratio(base: np.ndarray, candidate: np.ndarray) -> float:
+        """Measured time of one network in units of another's."""
+        models = [build(widths)[0] for widths in (base, candidate)]
+        first, second = measure_interleaved(models, device or "local", profile.runtime.threads, VERIFYING_S)
+        return second.median_ms / first.median_ms
+
+    wanted = search.exchange(now) if exchange else search.grow_free(now)
     if device is not None:
-        wanted = _verified(small, plan, wanted, build, profile.runtime.threads, device, report)
+        verify = _verified_exchange if exchange else _verified_growth
+        wanted = verify(search, now, wanted, ratio, report or (lambda text: None))
     grown, kept = build(wanted)
     history = inherit(grown, small, kept)
     changes = explain_changes(plan, now, wanted)
@@ -331,40 +341,49 @@ def _overlay(
     return result
 
 
-def _verified(
-    small: keras.Model,
-    plan: LatencyPlan,
-    wanted: np.ndarray,
-    build: Callable[[np.ndarray], tuple[keras.Model, dict[str, np.ndarray]]],
-    threads: int,
-    device: str,
-    report: Callable[[str], None] | None,
+Ratio = Callable[[np.ndarray, np.ndarray], float]
+Report = Callable[[str], None]
+
+
+def _verified_growth(
+    search: WidthSearch, now: np.ndarray, wanted: np.ndarray, ratio: Ratio, report: Report
 ) -> np.ndarray:
     """The part of the wanted changes that is no slower on the device.
 
     First all together; if that is slower, one space after the other.
     """
-    now = plan.full_widths
-    if np.array_equal(now, wanted):
-        return now
-
-    def ratio(candidate: np.ndarray, base: Any) -> float:
-        models = [base, build(candidate)[0]]
-        first, second = measure_interleaved(models, device, threads, seconds=VERIFYING_S)
-        return second.median_ms / first.median_ms
-
-    if ratio(wanted, small) <= ACCEPTED_RATIO:
+    if np.array_equal(now, wanted) or ratio(now, wanted) <= ACCEPTED_RATIO:
         return wanted
-    accepted, base = np.array(now, float), small
+    accepted = np.array(now, float)
     for i in np.flatnonzero(now != wanted):
         trial = accepted.copy()
         trial[i] = wanted[i]
-        slower = ratio(trial, base)
+        slower = ratio(accepted, trial)
         if slower <= ACCEPTED_RATIO:
-            accepted, base = trial, build(trial)[0]
-        elif report is not None:
+            accepted = trial
+        else:
             report(
-                f"{plan.names[i]}: {int(now[i])} -> {int(wanted[i])} was predicted to cost no time, but "
-                f"measured {slower:.3f} x on {device}: not taken"
+                f"{search.plan.names[i]}: {int(now[i])} -> {int(wanted[i])} was predicted to cost no time, but "
+                f"measured {slower:.3f} x: not taken"
             )
     return accepted
+
+
+def _verified_exchange(
+    search: WidthSearch, now: np.ndarray, wanted: np.ndarray, ratio: Ratio, report: Report
+) -> np.ndarray:
+    """An exchange that is no slower on the device: its budget shrinks by what it measured too much."""
+    budget = float(search.plan.predict_ms(now))
+    for _ in range(MOST_EXCHANGES):
+        if np.array_equal(now, wanted):
+            return now
+        slower = ratio(now, wanted)
+        if slower <= ACCEPTED_RATIO:
+            return wanted
+        report(
+            f"an exchange was predicted to cost no time, but measured {slower:.3f} x: trying a smaller one"
+        )
+        budget *= 0.998 / slower
+        wanted = search.exchange(search.shrink(now, budget), budget)
+    report("no exchange was found that is no slower on the device; the widths stay as they are")
+    return now

@@ -43,6 +43,8 @@ class WidthSearch:
             # Channels that closed have no importance; a tiny one keeps more of them better than fewer.
             kept = kept + 1e-6 * np.arange(1, len(kept) + 1) / len(kept)
             self.log_share[i] = np.log(np.concatenate([[1e-12], kept / kept[-1]]))
+        self._near = {i: plan.neighbours(i) for i in self.movable}
+        self._curves: dict[tuple[int, ...], np.ndarray] = {}
 
     def value(self, widths: np.ndarray) -> float:
         """What is maximised; at most 0."""
@@ -55,19 +57,16 @@ class WidthSearch:
             TargetError: the lower limits still take longer.
         """
         widths = np.array(widths, float)
-        while True:
-            now = float(self.plan.predict_ms(widths))
-            if now <= target_ms * (1 + EPSILON):
-                return widths
+        now = float(self.plan.predict_ms(widths))
+        while now > target_ms * (1 + EPSILON):
             best = None
             for i in self.movable:
                 w = int(widths[i])
-                least = max(self.lower[i], int(w * SHRINK_STEP), 1)
-                if least >= w:
+                candidates = np.arange(max(self.lower[i], int(w * SHRINK_STEP), 1), w)
+                if not len(candidates):
                     continue
-                candidates = np.arange(least, w)
-                times = self.plan.space_curve(widths, i, candidates)
-                saved = np.minimum(now - times, now - target_ms)  # more than needed is worth nothing
+                gained = -self._changes(widths, i, candidates)
+                saved = np.minimum(gained, now - target_ms)  # more than needed is worth nothing
                 lost = self.log_share[i][w] - self.log_share[i][candidates]
                 with np.errstate(divide="ignore", invalid="ignore"):
                     rate = np.where(saved > EPSILON * now, lost / saved, np.inf)
@@ -76,10 +75,12 @@ class WidthSearch:
                     best = (rate[c], i, int(candidates[c]))
             if best is None:
                 raise TargetError(
-                    f"target_ms={target_ms:g} cannot be met: no space can be narrowed any further to save time, "
-                    f"and the network is still predicted to take {now:.3g} ms."
+                    f"target_ms={target_ms:g} cannot be met: no space can be narrowed any further to save "
+                    f"time, and the network is still predicted to take {now:.3g} ms."
                 )
             widths[best[1]] = best[2]
+            now = float(self.plan.predict_ms(widths))
+        return widths
 
     def grow_free(self, widths: np.ndarray) -> np.ndarray:
         """Widen wherever the whole network gets no slower, until nothing more is free.
@@ -88,20 +89,21 @@ class WidthSearch:
         pricing the whole network at each step is our choice, because a space feeds several operators.
         """
         widths = np.array(widths, float)
+        slack = EPSILON * float(self.plan.predict_ms(widths))
         while True:
-            now = float(self.plan.predict_ms(widths))
             best = None
             for i in self.movable:
-                candidates = np.arange(int(widths[i]) + 1, self.upper[i] + 1)
+                w = int(widths[i])
+                candidates = np.arange(w + 1, self.upper[i] + 1)
                 if not len(candidates):
                     continue
-                times = self.plan.space_curve(widths, i, candidates)
-                free = np.flatnonzero(times <= now * (1 + EPSILON))
+                changes = self._changes(widths, i, candidates)
+                free = np.flatnonzero(changes <= slack)
                 if not len(free):
                     continue
-                gains = self.log_share[i][candidates[free]] - self.log_share[i][int(widths[i])]
+                gains = self.log_share[i][candidates[free]] - self.log_share[i][w]
                 c = free[int(np.argmax(gains))]
-                key = (now - times[c], float(gains.max()))
+                key = (-changes[c], float(gains.max()))
                 if best is None or key > best[0]:
                     best = (key, i, int(candidates[c]))
             if best is None:
@@ -119,12 +121,12 @@ class WidthSearch:
                 candidates = np.arange(w + 1, self.upper[i] + 1)
                 if not len(candidates):
                     continue
-                times = self.plan.space_curve(widths, i, candidates)
-                fits = np.flatnonzero(times <= budget_ms * (1 + EPSILON))
+                changes = self._changes(widths, i, candidates)
+                fits = np.flatnonzero(now + changes <= budget_ms * (1 + EPSILON))
                 if not len(fits):
                     continue
                 gains = self.log_share[i][candidates[fits]] - self.log_share[i][w]
-                rates = gains / np.maximum(times[fits] - now, EPSILON * now)
+                rates = gains / np.maximum(changes[fits], EPSILON * now)
                 c = int(np.argmax(rates))
                 if gains[c] > 1e-12 and (best is None or rates[c] > best[0]):
                     best = (rates[c], i, int(candidates[fits[c]]))
@@ -137,6 +139,7 @@ class WidthSearch:
 
         Args:
             budget_ms: never to be exceeded; the predicted time of ``widths`` unless given.
+            rounds: at most so many passes over all spaces.
         """
         if budget_ms is None:
             budget_ms = float(self.plan.predict_ms(widths))
@@ -158,13 +161,21 @@ class WidthSearch:
         return widths
 
     def _steps_below(self, widths: np.ndarray, i: int, most: int = 3) -> list[int]:
-        """The smaller widths of a space that save most per channel given up, best first."""
+        """The smaller widths of a space that save most for the importance given up, best first."""
         w = int(widths[i])
         candidates = np.arange(max(self.lower[i], int(w * SHRINK_STEP), 1), w)
         if not len(candidates):
             return []
-        times = self.plan.space_curve(widths, i, candidates)
-        now = float(self.plan.predict_ms(widths))
+        saved = -self._changes(widths, i, candidates)
         lost = self.log_share[i][w] - self.log_share[i][candidates]
-        order = np.argsort(-(now - times) / np.maximum(lost, 1e-12), kind="stable")
-        return [int(c) for c in candidates[order[:most]] if times[c - candidates[0]] < now]
+        order = np.argsort(-saved / np.maximum(lost, 1e-12), kind="stable")[:most]
+        return [int(candidates[c]) for c in order if saved[c] > 0]
+
+    def _changes(self, widths: np.ndarray, i: int, candidates: np.ndarray) -> np.ndarray:
+        """By how many ms the network gets slower when space i takes each candidate width."""
+        key = (i, *map(int, widths[self._near[i]]))
+        curve = self._curves.get(key)
+        if curve is None:
+            curve = self.plan.space_curve(widths, i, np.arange(1, self.upper[i] + 1))
+            self._curves[key] = curve
+        return curve[candidates - 1] - curve[int(widths[i]) - 1]

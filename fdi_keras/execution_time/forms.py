@@ -110,7 +110,7 @@ BLOCKED = ("flops", "parameters")
 FEWEST_ROWS = 60
 
 #: So many tell tiles apart; more only take time.
-ENOUGH_ROWS = 800
+ENOUGH_ROWS = 1500
 
 
 def split_name(name: str) -> tuple[str, int]:

@@ -64,12 +64,11 @@ def describe_rules(model: TimeModel) -> list[RuleText]:
 def rule_text(tree: Tree, leaf: int) -> RuleText:
     """The rule of one leaf, a position in ``tree.leaves``.
 
-        >>> from fdi_keras.execution_time.forms import split_name
-    from fdi_keras.execution_time.tree import Split
-        >>> fast, slow = (Leaf(0.001, {"flops": w}, samples=20, mape=0.02) for w in (8.7e-9, 2e-8))
-        >>> root = Split(Condition("out_channels", "multiple", 4), yes=fast, no=slow)
-        >>> rule_text(Tree(["out_channels", "flops"], ["flops"], root), 0).text
-        'out_channels multiple of 4: 1 us + 8.7 us a MFLOP'
+    >>> from fdi_keras.execution_time.tree import Split
+    >>> fast, slow = (Leaf(0.001, {"flops": w}, samples=20, mape=0.02) for w in (8.7e-9, 2e-8))
+    >>> root = Split(Condition("out_channels", "multiple", 4), yes=fast, no=slow)
+    >>> rule_text(Tree(["out_channels", "flops"], ["flops"], root), 0).text
+    'out_channels multiple of 4: 1 us + 8.7 us a MFLOP'
     """
     rule = tree.leaves[leaf]
     conditions = conditions_text(rule.path, tree.features)

@@ -71,22 +71,31 @@ class LatencyPlan:
         return total.reshape(widths.shape[:-1])
 
     def space_curve(self, widths: np.ndarray, space: int, values: np.ndarray) -> np.ndarray:
-        """Network time when one space takes each of ``values`` and the others stay.
+        """Time of the operators that a space feeds, when it takes each of ``values`` and the others stay.
 
-        Only the operators that the space feeds are priced again.
+        Differences of it are differences of the whole network's time.
 
         Returns:
-            Milliseconds, ``(len(values),)``, for the whole network.
+            Milliseconds, ``(len(values),)``.
         """
         batch = np.repeat(np.atleast_2d(np.asarray(widths, float)), len(values), axis=0)
         batch[:, space] = values
-        total = np.full(len(batch), float(self.predict_ms(widths)))
+        total = np.zeros(len(batch))
         for group in self.groups:
             rows = group.touching(space)
             if len(rows):
-                before = group.predict_ms(np.atleast_2d(np.asarray(widths, float)), rows).sum()
-                total += group.predict_ms(batch, rows).sum(axis=1) - before
+                total += group.predict_ms(batch, rows).sum(axis=1)
         return total
+
+    def neighbours(self, space: int) -> np.ndarray:
+        """The other spaces that share an operator with a space: its curve depends on their widths alone."""
+        shared = np.zeros(len(self.names), bool)
+        for group in self.groups:
+            rows = group.touching(space)
+            for matrix in group.of_space.values():
+                shared |= matrix[rows].any(axis=0)
+        shared[space] = False
+        return np.flatnonzero(shared)
 
     def operator_times(self, widths: np.ndarray) -> dict[str, float]:
         """Milliseconds of each priced operator by layer name (a layer's operators added up)."""

@@ -24,12 +24,12 @@ import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runner, Timing
 from fdi_keras.errors import CampaignError, MeasurementError
-from fdi_keras.journal import Journal
+from fdi_keras.journal import Journal, set_aside
 from fdi_keras.profiling.design import Configuration, configurations
 from fdi_keras.profiling.lock import DeviceLock
 from fdi_keras.profiling.plan import Plan
 from fdi_keras.profiling.probes import build_overhead_probe, build_probe
-from fdi_keras.profiling.records import Measurement, Records, read_records, set_aside
+from fdi_keras.profiling.records import Measurement, Records, read_records
 
 #: The reference may take so many times its best before the campaign waits.
 SLOWER = 1.10

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runtime
-from fdi_keras.errors import CampaignError, JournalError, StorageError
+from fdi_keras.errors import CampaignError, JournalError
 from fdi_keras.journal import read_journal
 from fdi_keras.profiling.plan import Plan
 
@@ -167,31 +165,6 @@ def read_records(path: str | PathLike[str]) -> Records:
         ) from error
     records.seconds += last - begin
     return records
-
-
-def set_aside(path: str | PathLike[str]) -> Path | None:
-    """Keep a journal that is there under a name with the date; returns that name.
-
-    Raises:
-        StorageError: it cannot be renamed.
-    """
-    path = Path(path)
-    try:
-        if not path.is_file():
-            return None  # also a device such as /dev/full, which nobody should rename
-        stamp = time.strftime("%Y-%m-%dT%H%M%S", time.localtime(path.stat().st_mtime))
-        kept = path.with_name(f"{path.stem}.{stamp}{path.suffix}")
-        number = 1
-        while kept.exists():
-            number += 1
-            kept = path.with_name(f"{path.stem}.{stamp}-{number}{path.suffix}")
-        os.rename(path, kept)
-    except OSError as error:
-        raise StorageError(
-            f"cannot keep the earlier journal {path} under another name: {error.strerror}. "
-            "Make its folder writable, or name another with FDI_STATE."
-        ) from error
-    return kept
 
 
 def _listed(kinds: list[str] | None) -> str:
