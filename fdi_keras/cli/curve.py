@@ -67,8 +67,9 @@ def predicted_curve(
     ends = [kind.complete({**dims, vary: value}) for value in (values[0], values[-1])]
     for end in ends:
         _check_possible(kind, end)
-    strict = np.flatnonzero(time_minima(values, times))
-    found = np.union1d(np.flatnonzero(time_minima(values, times, free=free)), strict)
+    found = np.flatnonzero(time_minima(values, times, free=free))
+    # A dip that hardly anything follows lies within a block, and the block's end is found already.
+    strict = np.intersect1d(np.flatnonzero(time_minima(values, times)), found)
     warnings = dict.fromkeys(text for end in ends for text in model.out_of_range(end))
     return Curve(
         kind=kind.name,

@@ -2,8 +2,9 @@
 gated models with Keras, so that they load."""
 
 from fdi_keras.compression.callback import LatencyCallback
+from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.grow import grow
-from fdi_keras.compression.prunable import PrunableModel, prunable
+from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
 from fdi_keras.compression.regularizer import LatencyRegularizer
 

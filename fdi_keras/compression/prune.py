@@ -7,8 +7,8 @@ import math
 import keras
 import numpy as np
 
+from fdi_keras.compression.gated_model import PrunableModel, check_target, ungated
 from fdi_keras.compression.importance import Ranking, channel_importance
-from fdi_keras.compression.prunable import PrunableModel, check_target, ungated
 from fdi_keras.compression.rewiden import rewiden
 from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import UsageError

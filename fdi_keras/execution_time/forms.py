@@ -106,6 +106,9 @@ WORTH = 0.02
 #: The explanatory variables that work in blocks: memory is read and written as it is.
 BLOCKED = ("flops", "parameters")
 
+#: And by more than repeated measurements differ: smaller differences of errors count as none.
+NOISE = 0.002
+
 #: Fewest rows to look for a tile in.
 FEWEST_ROWS = 60
 
@@ -178,7 +181,7 @@ def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> 
         regressor = ExecutionTimeRegressor(
             linear=[features.index(name) for name in linear],
             multiple_features=multiple_columns(kind, features),
-            max_leaves=8,
+            max_leaves=2,  # larger trees imitate tiles by conditions, and then any tile will do
             cv=None,
             robust_steps=0,
         )
@@ -189,8 +192,10 @@ def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> 
             off.append(np.abs(fitted.predict(matrix[out]) - times[out]) / times[out])
         # Capped: a few configurations that no tile explains must not decide.
         errors[tile] = float(np.minimum(np.concatenate(off), 1.0).mean())
-    best = min(errors, key=lambda tile: errors[tile])
-    return _tiled(best if errors[best] < (1 - WORTH) * errors[1] else 1)
+    # A tile's divisors nearly explain it too, with conditions: of those that are as good the largest.
+    lowest = min(errors.values())
+    best = max(tile for tile, error in errors.items() if error <= lowest + NOISE)
+    return _tiled(best if errors[1] - errors[best] > max(WORTH * errors[1], NOISE) else 1)
 
 
 def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:

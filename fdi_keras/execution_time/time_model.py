@@ -26,9 +26,6 @@ Progress = Callable[[int, int], None]
 #: Fewest configurations that a model is learned from (our choice).
 FEWEST = 3
 
-#: From so many measurements on, complexity is chosen with fewer folds (our choice).
-MANY_ROWS = 1000
-
 
 class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far predictions are off for configurations that the model has not seen.
@@ -279,8 +276,6 @@ def _fit_tree(
     regressor = ExecutionTimeRegressor(
         linear=[features.index(name) for name in linear],
         multiple_features=multiple_columns(kind, features),
-        # Of many rows three parts tell as well how many leaves are enough, in half the time.
-        cv=5 if len(times) < MANY_ROWS else 3,
         random_state=seed,
     )
     regressor.fit(form.matrix(kind, dims, features), times, groups=groups)

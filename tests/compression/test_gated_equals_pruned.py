@@ -54,7 +54,7 @@ def test_pruning_a_random_network_is_exact(data, seed):
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_growing_back_to_the_origin_restores_its_output(data, seed):
     """With every channel regained and the kept gates fully open, nothing was lost."""
-    from fdi_keras.compression.grow import _Origin, _rebuild
+    from fdi_keras.compression.regain import Origin, rebuild_at
     from fdi_keras.networks import find_channel_spaces, read_graph
 
     network = random_network(data.draw)
@@ -69,8 +69,8 @@ def test_growing_back_to_the_origin_restores_its_output(data, seed):
     small = fdi.prune(gated)
     graph = read_graph(small)
     spaces = find_channel_spaces(graph)
-    source = _Origin.of(small, spaces, gated)
-    grown, kept = _rebuild(graph, spaces, source.widths, source, source.ranking)
+    source = Origin.of(small, spaces, gated)
+    grown, kept = rebuild_at(graph, spaces, source.widths, source, source.ranking)
     for a, b in zip(outputs(network, x), outputs(grown, x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert all(len(kept[s.name]) == w for s, w in zip(spaces, source.widths, strict=True))

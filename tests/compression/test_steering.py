@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from synthetic_devices import free, leaf, linear_device, model_of, profile_of
+from synthetic_devices import free, leaf, learned, linear_device, model_of, profile_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.callback import StrengthController
@@ -89,6 +89,22 @@ def test_the_graph_and_numpy_predict_the_same(profile):
         )
         expected = float(plan.expected_ms(keras.ops.convert_to_tensor(widths)))
         assert expected == pytest.approx(float(plan.predict_ms(widths)), rel=1e-4)
+
+
+def test_tiles_are_rounded_in_the_graph_as_in_numpy():
+    profile = learned(lambda d: np.ceil(d["out_channels"] / 16) * (d["in_channels"] + 20.0))
+    assert any("@" in name for name in profile.models["conv2d"].tree.linear)
+    x = image = keras.Input((8, 8, 3))
+    for width in (40, 40):
+        x = L.Conv2D(width, 3, padding="same")(x)
+    model = fdi.prunable(keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x))))
+    model.compile("adam", loss="mse", regularizer=fdi.LatencyRegularizer(profile, strength=1.0))
+    plan = model.latency_plan
+    for first in (15, 16, 17, 32, 33, 40):
+        widths = plan.full_widths.copy()
+        widths[1] = first
+        graph = float(plan.expected_ms(keras.ops.convert_to_tensor(widths.astype("float32"))))
+        assert graph == pytest.approx(float(plan.predict_ms(widths)), rel=1e-4)
 
 
 def test_the_gradient_couples_neighbours(profile):

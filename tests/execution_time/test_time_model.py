@@ -190,7 +190,7 @@ def test_other_regressors_on_the_same_folds(model):
 def test_another_form_may_bring_columns_of_its_own(monkeypatch):
     blocks = Form(
         "blocks",
-        linear=lambda kind, dims, times: (*EXPLANATORY, "flops@16"),
+        linear=lambda kind, dims, times, groups: (*EXPLANATORY, "flops@16"),
         knows=lambda kind, name: name == "flops@16",
         column=lambda kind, dims, name: kind.explain(
             {**dims, "out_channels": np.ceil(np.asarray(dims["out_channels"]) / 16) * 16}
@@ -240,3 +240,42 @@ def test_validation_of_ranges_error_and_tree(model):
     tree = msgspec.structs.replace(model.tree, linear=["speed"])
     with pytest.raises(ValueError, match=r"^\$\.models\.tree\.linear\[0\]: "):
         msgspec.structs.replace(model, tree=tree).validate("$.models")
+
+
+def blocked(tile, rows=500, seed=3):
+    """Times of a library that computes output channels in blocks, and reads what it reads."""
+    rng = np.random.default_rng(seed)
+    dims = {
+        "height": rng.integers(4, 29, rows),
+        "width": rng.integers(4, 29, rows),
+        "in_channels": rng.integers(1, 65, rows),
+        "out_channels": rng.integers(1, 201, rows),
+        "kernel": rng.choice([1, 3], rows),
+    }
+    rounded = KIND.explain(
+        {**KIND.defaults, **dims, "out_channels": np.ceil(np.asarray(dims["out_channels"]) / tile) * tile}
+    )
+    plain = KIND.explain({**KIND.defaults, **dims})
+    noise = rng.normal(1.0, 0.005, rows)
+    return dims, (1e-3 + 1e-8 * rounded[:, 0] + 1e-7 * plain[:, 1]) * noise
+
+
+@pytest.mark.parametrize("tile", [8, 16, 64])
+def test_the_tile_is_found_in_the_data(tile):
+    dims, times = blocked(tile)
+    model = fit_time_model("conv2d", dims, times, form="tiles")
+    assert f"flops@{tile}" in model.tree.linear
+    assert f"out_channels@{tile}" in model.tree.features
+    assert model.error.mape < 0.02
+    assert model.error.mape < fit_time_model("conv2d", dims, times, form="paper").error.mape
+    model.validate()
+    assert msgspec.json.decode(msgspec.json.encode(model), type=TimeModel).predict_ms(dims) == pytest.approx(
+        model.predict_ms(dims)
+    )
+
+
+def test_where_there_is_no_tile_none_is_taken():
+    dims, times = blocked(1)
+    model = fit_time_model("conv2d", dims, times, form="tiles")
+    assert model.tree.linear == list(EXPLANATORY)
+    assert model.error == fit_time_model("conv2d", dims, times, form="paper").error

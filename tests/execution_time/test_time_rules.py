@@ -84,7 +84,7 @@ def test_conditions_in_words(path, texts):
         (1e-8, {"memory_in": 0.0}, "0.01 ns"),
         (0.0, {"memory_out": 5e-8, "memory_internal": 2e-8}, "0.05 us a KB written + 0.02 us a KB internal"),
         (0.0, {"parameters": 1.2e-6}, "1.2 us a thousand parameters"),
-        (0.0, {"flops@16": 2e-3}, "2 us a unit of flops@16"),
+        (0.0, {"flops@16": 2e-9}, "2 us a MFLOP in blocks of 16 channels"),
     ],
 )
 def test_formula_in_words(intercept, weights, text):

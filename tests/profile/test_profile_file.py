@@ -73,7 +73,8 @@ def test_learned_from_records(records, profile):
     dims = {"height": 10, "width": 10, "channels": 30}
     assert profile.models["relu"].predict_ms(dims)[0] == pytest.approx(price("relu", dims), rel=0.02)
     assert sum(map(len, profile.measurements.values())) == len(records.measurements)
-    assert len(profile.failures) == 9
+    assert len(profile.failures) == len(records.failures) > 0
+    assert {failure.kind for failure in profile.failures} == {"softmax"}
     (warning,) = profile.warnings
     assert warning.startswith("softmax: ")
     assert "too few to learn from" in warning

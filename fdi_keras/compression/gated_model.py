@@ -1,0 +1,293 @@
+"""The model class of gated networks: Keras's training with a penalty on predicted latency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from fdi_keras.compression.gates import STEP, UNGATED, ChannelGate, MaskOfTensor, Steering
+from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
+from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
+from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
+from fdi_keras.networks.latency_plan import LatencyPlan
+from fdi_keras.networks.layer_operators import read_layer_operators
+
+ops = keras.ops
+
+
+class _Latest(keras.metrics.Metric):
+    """Reports the last value it was given."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name)
+        self.value = self.add_variable(shape=(), initializer="zeros", name="value")
+
+    def update_state(self, value: Any) -> None:
+        self.value.assign(ops.cast(value, self.value.dtype))
+
+    def result(self) -> Any:
+        return ops.convert_to_tensor(self.value)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class PrunableModel(keras.Model):
+    """A network with channel gates; made by :func:`~fdi_keras.prunable`.
+
+    ``compile`` takes ``regularizer=`` beside Keras's own arguments; the penalty joins
+    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` appears.
+    """
+
+    _latency_metric: Any
+
+    @property
+    def gates(self) -> dict[str, ChannelGate]:
+        """The gates by channel space."""
+        return {layer.space: layer for layer in self.layers if isinstance(layer, ChannelGate)}
+
+    @property
+    def steering(self) -> Steering:
+        """The layer that holds strength, target and start latency."""
+        return next(layer for layer in self.layers if isinstance(layer, Steering))
+
+    @property
+    def channel_spaces(self) -> ChannelSpaces:
+        """All channel spaces, the kept ones with their reasons; print it."""
+        if "spaces" not in self.__dict__:
+            self._read()
+        return self.__dict__["spaces"]
+
+    @property
+    def regularizer(self) -> LatencyRegularizer | None:
+        """As given to ``compile``."""
+        return self.__dict__.get("latency_regularizer")
+
+    @property
+    def metrics(self) -> list[Any]:
+        metrics = super().metrics
+        if self.latency_plan is None:  # compiled anew without a regularizer
+            metrics = [m for m in metrics if m is not getattr(self, "_latency_metric", None)]
+        return metrics
+
+    @property
+    def latency_plan(self) -> LatencyPlan | None:
+        """Predicted latency as a function of widths, when compiled with a regularizer."""
+        return self.__dict__.get("plan")
+
+    def compile(self, *args: Any, regularizer: LatencyRegularizer | None = None, **kwargs: Any) -> None:
+        """``keras.Model.compile`` with one argument more.
+
+        Args:
+            regularizer: penalty on predicted latency, or ``None``.
+
+        Raises:
+            UsageError: it is something else than a LatencyRegularizer.
+            UnknownOperatorsError: its profile knows none of the network's operators.
+            TargetError: its target is below what one channel a layer would take.
+        """
+        if regularizer is not None and not isinstance(regularizer, LatencyRegularizer):
+            raise UsageError(
+                f"compile(regularizer=...) takes an fdi_keras.LatencyRegularizer, received "
+                f"{type(regularizer).__name__}."
+            )
+        plan = None if regularizer is None else self._plan(regularizer)
+        super().compile(*args, **kwargs)
+        # Plain attributes: Keras must neither track nor save these.
+        self.__dict__["latency_regularizer"] = regularizer
+        self.__dict__["plan"] = plan
+        if plan is not None and not hasattr(self, "_latency_metric"):
+            self._latency_metric = _Latest("latency_ms")
+        if regularizer is not None and plan is not None:
+            start = max(float(plan.predict_ms(plan.full_widths)), 1e-9)  # 0 where nothing is priced
+            self.steering.start_ms.assign(start)
+            self.steering.target_ms.assign(regularizer.target_ms or 0.0)
+            self.steering.strength.assign(
+                regularizer.first_strength if regularizer.strength is None else regularizer.strength
+            )
+        self.set_gate_step(STEP)
+        optimizer = self.optimizer
+        if optimizer is not None and hasattr(optimizer, "exclude_from_weight_decay") and not optimizer.built:
+            optimizer.exclude_from_weight_decay([g.position for g in self.gates.values()])
+
+    def set_gate_step(self, step: float) -> None:
+        """Make gates move about ``step`` (in logits) a training step under the compiled optimizer."""
+        if self.optimizer is None:
+            return
+        rate = float(ops.convert_to_numpy(self.optimizer.learning_rate))
+        if isinstance(self.optimizer, ADAPTIVE):
+            speed = step / max(rate, 1e-12)
+        else:
+            # A plain gradient step moves a logit by speed^2 x rate x gradient, and a gradient of the
+            # penalty is about one over the number of channels. Our choice; the controller does the rest.
+            momentum = float(getattr(self.optimizer, "momentum", 0.0) or 0.0)
+            channels = sum(g.channels for g in self.gates.values())
+            speed = (step * (1 - momentum) * channels / max(rate, 1e-12)) ** 0.5
+        for gate in self.gates.values():
+            gate.set_speed(speed)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        plan = self.latency_plan
+        if plan is None:
+            return loss
+        latency = plan.expected_ms(self.expected_widths())
+        self._latency_metric.update_state(ops.stop_gradient(latency))
+        steering = self.steering
+        penalty = (
+            ops.convert_to_tensor(steering.strength) * latency / ops.convert_to_tensor(steering.start_ms)
+        )
+        return loss + ops.cast(self._aggregate_additional_loss(penalty), loss.dtype)
+
+    def expected_widths(self) -> Any:
+        """Expected width of each channel space, kept ones included: float tensor ``(spaces,)``."""
+        gates = self.gates
+        return ops.stack(
+            [
+                gates[s.name].expected_width()
+                if s.name in gates
+                else ops.convert_to_tensor(float(s.width), "float32")
+                for s in self.channel_spaces
+            ]
+        )
+
+    def open_widths(self) -> np.ndarray:
+        """Channels that pruning now would keep, ``(spaces,)``."""
+        gates = self.gates
+        return np.array(
+            [gates[s.name].open_count() if s.name in gates else s.width for s in self.channel_spaces],
+            float,
+        )
+
+    def without_gates(self) -> keras.Model:
+        """The plain network at full width, the gates' values multiplied into its kernels."""
+        return ungated(self)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """``keras.Model.fit``. A target needs a controller: without a LatencyCallback one is added."""
+        from fdi_keras.compression.callback import LatencyCallback
+
+        given = kwargs.get("callbacks")
+        if isinstance(given, keras.callbacks.CallbackList):
+            return super().fit(*args, **kwargs)
+        callbacks = list(keras.tree.flatten(given or []))
+        if self.regularizer is not None and not any(isinstance(c, LatencyCallback) for c in callbacks):
+            kwargs["callbacks"] = [*callbacks, LatencyCallback()]
+        return super().fit(*args, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        if config and self.regularizer is not None:
+            config["regularizer"] = keras.saving.serialize_keras_object(self.regularizer)
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _read(self) -> Graph:
+        graph = plain_graph(self)
+        self.__dict__["spaces"] = find_channel_spaces(graph)
+        return graph
+
+    def _plan(self, regularizer: LatencyRegularizer) -> LatencyPlan:
+        graph = self._read()
+        plan = LatencyPlan(
+            read_layer_operators(graph),
+            self.channel_spaces,
+            regularizer.profile.models,
+            regularizer.profile.overhead_ms,
+        )
+        if not plan.groups:
+            kinds = ", ".join(sorted({o.kind for o in plan.uncovered}))
+            raise UnknownOperatorsError(
+                f"profile {regularizer.profile.name!r} knows none of this network's operators ({kinds}). Profile "
+                "the device with 'fdi profile' and without --kinds."
+            )
+        check_target(plan, regularizer.target_ms)
+        return plan
+
+
+#: Optimizers whose step does not scale with the gradient.
+ADAPTIVE = (
+    *(keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.Adamax, keras.optimizers.Lion),
+    *(keras.optimizers.Nadam, keras.optimizers.Adafactor, keras.optimizers.Lamb),
+)
+
+
+def check_target(plan: LatencyPlan, target_ms: float | None) -> None:
+    """TargetError when even one channel in every prunable space would take longer."""
+    if target_ms is None:
+        return
+    least = np.array([1 if s.kept is None else s.width for s in plan.spaces], float)
+    lowest = float(plan.predict_ms(least))
+    if target_ms < lowest:
+        start = float(plan.predict_ms(plan.full_widths))
+        raise TargetError(
+            f"target_ms={target_ms:g} cannot be met: with one channel in every prunable space the network is "
+            f"still predicted to take {lowest:.3g} ms (now {start:.3g} ms). Choose a target above that, or a "
+            "network with fewer layers."
+        )
+
+
+def plain_graph(model: PrunableModel) -> Graph:
+    """The graph of a gated model as its plain network reads: gates gone, layers unchanged."""
+    return read_graph(ungated(model, weights=False))
+
+
+def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False) -> keras.Model:
+    """The plain network inside a gated one, the gates' values multiplied into its kernels.
+
+    Args:
+        weights: copy weights; without them only the wiring is right.
+        gates_open: leave the gates' values out, as if all were open.
+    """
+    graph = read_graph(model)
+    made: dict[int, Any] = {}
+    masks: dict[int, np.ndarray] = {}
+    pairs: list[tuple[Any, Any, np.ndarray | None]] = []
+
+    def build(call: Call, tensors: dict[int, Any]) -> list[Any]:
+        layer = call.layer
+        if isinstance(layer, Steering):
+            return [None]
+        if isinstance(layer, ChannelGate):
+            masks[call.outputs[0]] = np.ones(layer.channels) if gates_open or not weights else layer.values()
+            return [None]
+        if isinstance(layer, MaskOfTensor):
+            inputs = [masks[v] for v in call.inputs]
+            masks[call.outputs[0]] = ops.convert_to_numpy(
+                layer.call([ops.convert_to_tensor(m) for m in inputs])
+            )
+            return [None]
+        known = id(layer) in made
+        if type(layer) in UNGATED:
+            plain = copy_with(call, made, {}, UNGATED[type(layer)])
+            results = [plain(tensors[call.inputs[0]])]
+            mask = masks[call.inputs[1]]
+        else:
+            plain, mask = copy_layer(call, made), None
+            results = call.apply(plain, tensors)
+        if not known and isinstance(plain, keras.layers.Layer) and plain is not layer:
+            pairs.append((layer, plain, mask))
+        return results
+
+    plain_model = graph.rebuild(build)
+    for old, new, mask in pairs:
+        new.trainable = old.trainable
+        if weights:
+            values = old.get_weights()
+            if mask is not None:
+                position = 1 if isinstance(new, keras.layers.SeparableConv2D) else 0
+                values[position] = values[position] * mask[:, None]
+            new.set_weights(values)
+    return plain_model
