@@ -242,7 +242,7 @@ def test_validation_of_ranges_error_and_tree(model):
         msgspec.structs.replace(model, tree=tree).validate("$.models")
 
 
-def blocked(tile, rows=500, seed=3):
+def blocked(tile, rows=300, seed=3):
     """Times of a library that computes output channels in blocks, and reads what it reads."""
     rng = np.random.default_rng(seed)
     dims = {

@@ -145,6 +145,7 @@ def test_not_found_lists_what_there_is(tmp_path):
 
 
 def test_bundled_profiles_load():
+    assert bundled_profiles()
     for name in bundled_profiles():
         assert load_profile(name).models
 
