@@ -94,6 +94,7 @@ class _Demo:
         from fdi_keras.cli.demo_network import digits, residual_network
         from fdi_keras.compression.thinning import thin_to_time
         from fdi_keras.networks import measure_interleaved
+        from fdi_keras.networks.history import history_of, inherit
 
         data = digits(self.seed)
         network = residual_network((32, 32, 1), 10, name="digits")
@@ -118,6 +119,7 @@ class _Demo:
         grown = fdi.grow(pruned, profile, origin=gated, device="local", report=self._detail)
         tuned = keras.models.clone_model(grown)
         tuned.set_weights(grown.get_weights())
+        inherit(tuned, grown, history_of(grown).kept)
         self._train(tuned, data, TUNE_EPOCHS, "fine-tuning")
 
         self._say("a uniformly thinned network of the same measured time, from scratch")
@@ -150,13 +152,10 @@ class _Demo:
         import fdi_keras as fdi
         from fdi_keras.networks import export_litert, measure_interleaved
 
-        files = []
         for name, model in stages.items():
-            path = self.out / f"{name}.tflite"
-            files.append(path)
-            export_litert(model, path)
+            export_litert(model, self.out / f"{name}.tflite")
             model.save(self.out / f"{name}.keras")
-        times = measure_interleaved(files, seconds=1.5)
+        times = measure_interleaved(list(stages.values()), seconds=1.5)
         for (name, model), measured in zip(stages.items(), times, strict=True):
             report = fdi.predict_latency(model, profile)
             if not model.compiled:

@@ -1,23 +1,9 @@
-import doctest
-import importlib
-import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 import fdi_keras.execution_time as package
-
-MODULES = [
-    package.__name__,
-    *(f"{package.__name__}.{m.name}" for m in pkgutil.iter_modules(package.__path__)),
-]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings(name):
-    failed, _ = doctest.testmod(importlib.import_module(name))
-    assert failed == 0
 
 
 def test_all_is_sorted_and_there():
