@@ -19,7 +19,9 @@ REACH = 0.7  # share of the training in which the schedule descends to the targe
 WARM_UP = 0.05  # share before it begins
 PROPORTIONAL = 20.0  # gains of the controller on the log of the ratio (our choice, tuned on digits)
 INTEGRAL = 150.0  # per whole training
-TOLERANCE = 0.02  # how far below the target the latency may stay once it is reached
+TOLERANCE = 0.02  # how far below the schedule the latency may stay
+REWARD = 0.3  # of the strongest penalty so far, when the latency is far below the schedule
+WINDING = 3.0  # how far the integral may fall below its highest value
 SMOOTHING = 0.02  # share of the training over which the fall of the latency is averaged
 LOOK_EVERY = 4  # training steps between two looks at the open gates, which cost milliseconds
 LARGEST_ERROR = 0.1  # larger errors count as this: gates need time to follow
@@ -46,6 +48,8 @@ class StrengthController:
     def __init__(self, start_ms: float, target_ms: float, first: float):
         self.start_ms, self.target_ms, self.first = start_ms, target_ms, first
         self.integral = 0.0
+        self.highest = 0.0
+        self.strongest = first
         self.progress = 0.0
         self.smooth = math.log(start_ms)  # of the predicted latency, to see how fast it falls
         self.falling = 0.0
@@ -62,11 +66,15 @@ class StrengthController:
         step = max(progress - self.progress, 0.0)
         self.progress = progress
         if not (error > 0 and self._catching_up(latency_ms, step)):
-            self.integral = min(max(self.integral + INTEGRAL * error * step, -4.0), 12.0)
-        if progress > REACH and error < -TOLERANCE:
-            # Too fast by now: nothing else would open a gate again, so the penalty becomes a reward.
-            return -self.first * math.exp(min(self.integral, 12.0))
-        return self.first * math.exp(min(self.integral + PROPORTIONAL * error, 12.0))
+            self.integral = min(max(self.integral + INTEGRAL * error * step, self.highest - WINDING), 12.0)
+            self.highest = max(self.highest, self.integral)
+        if error < -TOLERANCE:
+            # Faster than scheduled: nothing else would open a gate again, so the penalty becomes a reward,
+            # of a size that counts beside the penalties that the optimizer remembers.
+            return REWARD * self.strongest * error / LARGEST_ERROR
+        strength = self.first * math.exp(min(self.integral + PROPORTIONAL * error, 12.0))
+        self.strongest = max(self.strongest, strength)
+        return strength
 
     def _catching_up(self, latency_ms: float, step: float) -> bool:
         """Whether the latency falls faster than the schedule: more strength would only overshoot."""

@@ -1,6 +1,7 @@
 """``fdi profile``: a real campaign, interrupting and resuming it, and what it shows meanwhile."""
 
 import io
+import functools
 import json
 import signal
 import subprocess
@@ -60,6 +61,8 @@ def test_interrupt_says_how_to_resume(fdi, fdi_command, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has it ignored, and children inherit that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     journal = campaign_journal()

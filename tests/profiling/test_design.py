@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import KINDS
 from fdi_keras.profiling import configurations, design
-from fdi_keras.profiling.design import MAX_BYTES, MAX_FEATURE_BYTES, MAX_FLOPS
+from fdi_keras.profiling.design import HEAD_START, MAX_BYTES, MAX_FEATURE_BYTES, MAX_FLOPS
 from fdi_keras.profiling.shapes import CORNERS
 
 SOME_KINDS = st.none() | st.lists(st.sampled_from(sorted(KINDS)), min_size=1, unique=True)
@@ -71,13 +71,18 @@ def test_no_configuration_twice(large):
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("count", [100, 1000, 4000])
+@pytest.mark.parametrize("count", [1000, 4000])
 def test_kinds_take_turns_in_proportion(large, count):
     share = {kind: n / count for kind, n in Counter(c.kind for c in large[:count]).items()}
     assert set(share) == set(KINDS)
-    assert share["conv2d"] == pytest.approx(0.40, abs=0.02)
-    assert share["depthwise_conv2d"] == pytest.approx(0.15, abs=0.02)
-    assert share["dense"] == pytest.approx(0.12, abs=0.02)
+    assert share["conv2d"] == pytest.approx(0.36, abs=0.02)
+    assert share["depthwise_conv2d"] == pytest.approx(0.20, abs=0.02)
+    assert share["dense"] == pytest.approx(0.18, abs=0.02)
+
+
+def test_a_short_campaign_knows_all_kinds_equally(large):
+    counts = Counter(c.kind for c in large[: HEAD_START * len(KINDS)])
+    assert counts == dict.fromkeys(KINDS, HEAD_START)
 
 
 def test_neighbours_differ_in_one_channel_count(large):
