@@ -11,7 +11,7 @@ from benchmarks.main_job.settings import Settings
 from benchmarks.report import Row
 
 LIMIT = 1.10
-ROUNDS, STEPS, BATCH = 10, 30, 64
+ROUNDS, STEPS, BATCH = 8, 30, 64
 
 
 def run(settings: Settings) -> list[Row]:

@@ -1,7 +1,7 @@
 """``fdi profile``: a real campaign, interrupting and resuming it, and what it shows meanwhile."""
 
-import io
 import functools
+import io
 import json
 import signal
 import subprocess
