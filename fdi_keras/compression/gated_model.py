@@ -201,12 +201,7 @@ class PrunableModel(keras.Model):
 
     def _plan(self, regularizer: LatencyRegularizer) -> LatencyPlan:
         graph = self._read()
-        plan = LatencyPlan(
-            read_layer_operators(graph),
-            self.channel_spaces,
-            regularizer.profile.models,
-            regularizer.profile.overhead_ms,
-        )
+        plan = LatencyPlan(read_layer_operators(graph), self.channel_spaces, regularizer.profile)
         if not plan.groups:
             kinds = ", ".join(sorted({o.kind for o in plan.uncovered}))
             raise UnknownOperatorsError(
