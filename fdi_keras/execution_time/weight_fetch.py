@@ -49,7 +49,7 @@ class WeightFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Example::
 
         >>> fetch = WeightFetch(16e6, 64e6, ms_per_byte=3e-8)
-        >>> fetch.share(40e6), fetch.total_ms(0.4, 10e6, share=1.0)
+        >>> float(fetch.share(40e6)), float(fetch.total_ms(0.4, 10e6, share=1.0))
         (0.5, 0.5)
     """
 
