@@ -128,7 +128,7 @@ def gate_widths(gates: Sequence[ChannelGate]) -> Any:
     opens = ops.sigmoid(logits + OPENING)
     kept = ops.stop_gradient(ops.cast(logits > CLOSES_AT, "float32"))
     space = np.repeat(np.arange(len(gates)), [gate.channels for gate in gates])
-    sums = ops.segment_sum(ops.stack([opens, kept], axis=1), space, len(gates), sorted=True)
+    sums = ops.segment_sum(ops.stack([opens, kept], axis=1), space, len(gates))
     return ops.maximum(ops.transpose(sums), 1.0)
 
 
