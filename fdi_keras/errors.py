@@ -13,7 +13,13 @@ The hierarchy::
     ├── DeviceError
     │   ├── DeviceNotFoundError   no such device
     │   ├── DeviceBusyError       another campaign holds the device and runtime
+    │   ├── RunnerNotFoundError   no benchmark_model for a phone, and none could be fetched
     │   └── MeasurementError      one measurement failed: a crash, a time-out, a refused model
+    │       ├── OutputDamagedError       its output is cut, out of order or contradicts itself
+    │       ├── ToolCrashedError         the tool was killed or crashed
+    │       ├── ModelRefusedError        the runtime does not execute this model
+    │       ├── DelegateNotAppliedError  another processor would have run this model
+    │       └── RuntimeRefusedError      the tool lacks what this runtime needs, for any model
     ├── CampaignError             a campaign that cannot start, resume or learn anything
     ├── ProfileError
     │   ├── ProfileNotFoundError
@@ -62,6 +68,30 @@ class DeviceBusyError(DeviceError):
 
 class MeasurementError(DeviceError):
     """One measurement failed; the campaign goes on."""
+
+
+class OutputDamagedError(MeasurementError):
+    """Output that is cut, out of order or contradicts itself; measuring again may help."""
+
+
+class ToolCrashedError(MeasurementError):
+    """The measuring tool was killed or crashed, for want of memory for example."""
+
+
+class ModelRefusedError(MeasurementError):
+    """The runtime does not execute this model; measuring again is of no use."""
+
+
+class DelegateNotAppliedError(MeasurementError):
+    """The accelerator did not take this model, so another processor would have been timed."""
+
+
+class RuntimeRefusedError(MeasurementError):
+    """The tool lacks what this runtime needs: no model can be measured with it."""
+
+
+class RunnerNotFoundError(DeviceError, LookupError):
+    """No measuring tool for this phone was found, and none could be fetched."""
 
 
 class CampaignError(FdiError):
