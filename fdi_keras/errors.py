@@ -19,7 +19,8 @@ The hierarchy::
     │       ├── ToolCrashedError         the tool was killed or crashed
     │       ├── ModelRefusedError        the runtime does not execute this model
     │       ├── DelegateNotAppliedError  another processor would have run this model
-    │       └── RuntimeRefusedError      the tool lacks what this runtime needs, for any model
+    │       ├── RuntimeRefusedError      the tool lacks what this runtime needs, for any model
+    │       └── EnergyUnavailableError   energy cannot be measured now, or not on this phone
     ├── CampaignError             a campaign that cannot start, resume or learn anything
     ├── ProfileError
     │   ├── ProfileNotFoundError
@@ -88,6 +89,10 @@ class DelegateNotAppliedError(MeasurementError):
 
 class RuntimeRefusedError(MeasurementError):
     """The tool lacks what this runtime needs: no model can be measured with it."""
+
+
+class EnergyUnavailableError(MeasurementError):
+    """Energy cannot be measured: the phone charges, does not tell its current, or shows no difference."""
 
 
 class RunnerNotFoundError(DeviceError, LookupError):

@@ -3,8 +3,8 @@
 Nothing here knows of adb. :mod:`.binary` finds or fetches the tool for a phone's ABI,
 :mod:`.command` makes its command line, :mod:`.batch` makes one shell script of several
 runs and reads what the script sends back, :mod:`.output` turns the text of one run into
-numbers or into a named error, :mod:`.operator_profile` and :mod:`.counters` read the two
-files that a run may leave beside it.
+numbers or into a named error. :mod:`.operator_profile`, :mod:`.counters` and :mod:`.power`
+read the files that a run may leave beside it.
 """
 
 from fdi_keras.devices.benchmark_model.batch import Batch, BatchReader, Job, JobResult
@@ -13,6 +13,7 @@ from fdi_keras.devices.benchmark_model.command import Request, command_line, pho
 from fdi_keras.devices.benchmark_model.counters import CacheCounters, counted, parse_counters
 from fdi_keras.devices.benchmark_model.operator_profile import OperatorProfile, OperatorRow, parse_profile
 from fdi_keras.devices.benchmark_model.output import Report, Statistics, ToolOutput, parse_output
+from fdi_keras.devices.benchmark_model.power import PowerSample, parse_samples, sampled
 
 __all__ = [
     "Batch",
@@ -23,6 +24,7 @@ __all__ = [
     "JobResult",
     "OperatorProfile",
     "OperatorRow",
+    "PowerSample",
     "Report",
     "Request",
     "Statistics",
@@ -33,5 +35,7 @@ __all__ = [
     "parse_counters",
     "parse_output",
     "parse_profile",
+    "parse_samples",
     "phone_runtime",
+    "sampled",
 ]

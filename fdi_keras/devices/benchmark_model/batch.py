@@ -101,7 +101,7 @@ class Batch:
 
     @property
     def script(self) -> str:
-        """What ``sh`` on the phone executes: a POSIX script that needs only ``cksum`` and ``rm``.
+        """What ``sh`` on the phone executes: a POSIX script that needs only ``cat``, ``cksum``, ``rm`` and ``sleep``.
 
         Longer than the command line of an old phone may be: push it to a file and execute
         ``exec sh FILE``. Hanging up ends the shell, and the shell ends the tool.
@@ -129,7 +129,11 @@ _PROLOGUE = """\
 N={nonce}
 T={place}
 P=
-gone() {{ [ -n "$P" ] && kill -9 "$P" 2>/dev/null; rm -f "$T.out" "$T.err"; exit 129; }}
+gone() {{
+  [ -n "$P" ] && kill "$P" 2>/dev/null && sleep 0.3 && kill -9 "$P" 2>/dev/null
+  rm -f "$T.out" "$T.err"
+  exit 129
+}}
 trap gone HUP INT TERM PIPE
 say() {{ echo "$N $*" || gone; }}
 part() {{
