@@ -49,7 +49,7 @@ ACCELERATOR_FLAGS = {
 }  # fmt: skip
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """The lines that the tool prints before ``Benchmarking failed.``"""
 
 
@@ -65,11 +65,11 @@ def main(words: list[str], control: dict) -> int:
             print(f"WARN: Unconsumed cmdline flags: {' '.join(left)}")
         value = {name: told.get(name, default) for name, (_, _, default) in known.items()}
         if not value["graph"]:
-            raise Failed("Please specify the name of your TF Lite input file with --graph")
+            raise FailedError("Please specify the name of your TF Lite input file with --graph")
         log_parameters(told, known, value)
         strike(control, value["graph"])
         run(told, value, control)
-    except Failed as failure:
+    except FailedError as failure:
         sys.stdout.flush()
         for line in [*failure.args, "Benchmarking failed."]:
             print(f"ERROR: {line}", file=sys.stderr)
@@ -94,7 +94,7 @@ def read_flags(words: list[str], known: dict) -> tuple[dict, list[str]]:
                 {"true": True, "false": False, "1": True, "0": False}[text] if kind is bool else kind(text)
             )
         except (ValueError, KeyError):
-            raise Failed(
+            raise FailedError(
                 f"Failed to parse flag '{name}' against argv '{word}'", "usage: benchmark_model <flags>"
             ) from None
     return told, left
@@ -145,14 +145,14 @@ def run(told: dict, value: dict, control: dict) -> None:
     try:
         content = model.read_bytes()
     except OSError:
-        raise Failed(f"Could not open '{model}'.", "The model allocation is null/empty",
+        raise FailedError(f"Could not open '{model}'.", "The model allocation is null/empty",
                      f"Failed to load model {model}") from None  # fmt: skip
     if not content:
-        raise Failed(
+        raise FailedError(
             "mmap of size 0 requested.", "The model allocation is null/empty", f"Failed to load model {model}"
         )
     if content[4:8] != b"TFL3":
-        raise Failed("The model is not a valid Flatbuffer buffer", f"Failed to load model {model}")
+        raise FailedError("The model is not a valid Flatbuffer buffer", f"Failed to load model {model}")
     say(f"Loaded model {model}")
     xnnpack = told.get("use_xnnpack") is not False
     if control.get("sleep_ms"):
@@ -201,7 +201,7 @@ def interpreter(content: bytes, threads: int, xnnpack: bool):
         made.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise Failed(*lines, "Failed to allocate tensors!") from None
+        raise FailedError(*lines, "Failed to allocate tensors!") from None
     rng = np.random.default_rng(0)
     for detail in made.get_input_details():
         floating = np.issubdtype(detail["dtype"], np.floating)
@@ -227,7 +227,7 @@ def apply_accelerators(value: dict, control: dict) -> None:
                 f"Explicitly applied {title} delegate, and the model graph will be completely executed by the delegate."
             )
         if extent != "completely" and value["require_full_delegation"]:
-            raise Failed("Disallowed CPU fallback detected.")
+            raise FailedError("Disallowed CPU fallback detected.")
 
 
 def series(invoke, runs: int, min_s: float, max_s: float, factor: float) -> list[int]:
@@ -289,7 +289,8 @@ def write_profile(path: str, operators: list[str], regular: list[int]) -> None:
         f"Number of nodes executed: 1\n{stars} Summary by node type {stars}\n"
         "node type, count, avg_ms, avg %, cdf %, mem KB, times called\n"
         f"{operators[0]}, 1, {ms}, 100%, 100%, 0, 1\n\n"
-        f"Timings (microseconds): count={len(regular)} curr={regular[-1]}\nMemory (bytes): count=0\n1 nodes observed\n\n\n"
+        f"Timings (microseconds): count={len(regular)} curr={regular[-1]}\n"
+        "Memory (bytes): count=0\n1 nodes observed\n\n\n"
     )
 
 

@@ -24,11 +24,8 @@ def execute(batch):
 def replay(tmp_path, run, number):
     """A job whose program writes what a recorded run wrote."""
     words = ["sh", "-c", 'cat "$0"; cat "$1" >&2; exit "$2"']
-    for name, content in (
-        ("out", run.output.stdout),
-        ("err", run.output.stderr),
-        ("csv", run.output.files.get("profile", b"")),
-    ):
+    csv = run.output.files.get("profile", b"")
+    for name, content in (("out", run.output.stdout), ("err", run.output.stderr), ("csv", csv)):
         (tmp_path / f"{number} {name}").write_bytes(content)
     files = {"profile": str(tmp_path / f"{number} csv")} if run.output.files else {}
     command = [*words, *(str(tmp_path / f"{number} {n}") for n in ("out", "err")), str(run.output.exit_code)]
@@ -133,7 +130,7 @@ def test_hanging_up_ends_the_tool_and_leaves_no_file(tmp_path):
     assert shell.wait(10) == 129
     shell.stdout.close()
     pid = int((tmp_path / "pid").read_text())
-    while os.path.exists(f"/proc/{pid}") and "zombie" not in open(f"/proc/{pid}/status").read():
+    while os.path.exists(f"/proc/{pid}"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert [path.name for path in tmp_path.iterdir()] == ["pid"]
