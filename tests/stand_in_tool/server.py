@@ -131,6 +131,7 @@ def _start(client: socket.socket, inherited: list[socket.socket]) -> int:
         os.dup2(streams[1], 2)
         code = _run(words.decode().split("\0"))
         sys.stdout.flush()
+        sys.stderr.flush()
     finally:
         os._exit(code)
 

@@ -123,9 +123,9 @@ def echo(label: str, value: object) -> None:
 
 def strike(control: dict, graph: str) -> None:
     """The fault that was asked for."""
-    fault = control.get("fault")
-    if fault is None or control.get("graph", "") not in graph:
+    if not strikes(control, graph):
         return
+    fault = control["fault"]
     if fault == "hang":
         sys.stdout.flush()
         time.sleep(3600)
@@ -295,17 +295,20 @@ def write_profile(path: str, operators: list[str], regular: list[int]) -> None:
 
 
 def read_control(path: str) -> dict:
-    """The control file; a fault that was limited to some runs is counted down in it."""
-    file = Path(path)
+    """The control file, and where it lies."""
     try:
-        control = json.loads(file.read_text())
+        return {**json.loads(Path(path).read_text()), "path": path}
     except (OSError, ValueError):
         return {}
-    if "times" in control and "fault" in control:
-        if control["times"] <= 0:
-            del control["fault"]
-        else:
-            new = file.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps({**control, "times": control["times"] - 1}))
-            new.replace(file)
-    return control
+
+
+def strikes(control: dict, graph: str) -> bool:
+    """Whether a fault is due; one that was limited to some runs is counted down in the control file."""
+    if "fault" not in control or control.get("graph", "") not in graph or control.get("times", 1) <= 0:
+        return False
+    if "times" in control:
+        file = Path(control["path"])
+        new = file.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({**control, "times": control["times"] - 1}))
+        new.replace(file)
+    return True
