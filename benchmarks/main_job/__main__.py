@@ -23,7 +23,7 @@ def main() -> int:
     )
     parser.add_argument("--parts", default="1,2,3,4,5,6,7", help="which parts to run")
     parser.add_argument("--again", action="store_true", help="run parts again that have results")
-    parser.add_argument("--minutes", type=float, default=13.0, help="of the campaign (at most 15)")
+    parser.add_argument("--minutes", type=float, default=12.5, help="of the campaign (at most 15)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data"), help="folder with fashion-mnist/"

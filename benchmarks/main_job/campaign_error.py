@@ -10,7 +10,12 @@ import numpy as np
 
 from benchmarks.main_job.settings import Settings
 from benchmarks.report import Row
-from fdi_keras.execution_time import configuration_folds, held_out_error, out_of_fold_predictions
+from fdi_keras.execution_time import (
+    DEFAULT_FORM,
+    configuration_folds,
+    held_out_error,
+    out_of_fold_predictions,
+)
 from fdi_keras.profile import load_profile, profile_device
 
 KINDS = ("conv2d", "depthwise_conv2d", "dense")
@@ -38,18 +43,24 @@ def errors(settings: Settings) -> list[Row]:
         table = profile.measurements[kind]
         times, groups = table.times_ms(profile.overhead_ms), table.column("group")
         fold = configuration_folds(table.dims, 5, settings.seed, groups)
-        ours = held_out_error(
-            times,
-            out_of_fold_predictions(kind, table.dims, times, fold, groups=groups, seed=settings.seed),
-            5,
-        )
-        paper = held_out_error(
-            times,
-            out_of_fold_predictions(
-                kind, table.dims, times, fold, groups=groups, seed=settings.seed, form="paper"
-            ),
-            5,
-        )
+        learned = {
+            form: held_out_error(
+                times,
+                out_of_fold_predictions(
+                    kind,
+                    table.dims,
+                    times,
+                    fold,
+                    groups=groups,
+                    seed=settings.seed,
+                    form=form,
+                    fetch=profile.weight_fetch,
+                ),
+                5,
+            )
+            for form in (DEFAULT_FORM, "paper")
+        }
+        ours, paper = learned[DEFAULT_FORM], learned["paper"]
         others = {}
         for name, regressor in opponents(settings.seed).items():
             with warnings.catch_warnings():

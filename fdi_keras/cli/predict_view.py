@@ -47,6 +47,15 @@ def print_report(out: Console, report: LatencyReport, profile: DeviceProfile, mo
             "dim",
         )
     )
+    if report.fetched_share:
+        out.print(
+            Text(
+                f"Its weights ({report.weight_bytes / 1e6:.3g} MB) are too large for the caches: "
+                f"{percent(report.fetched_share)} of them are fetched from memory at every inference, "
+                f"{time_text(report.fetch_ms)} of the total.",
+                "dim",
+            )
+        )
 
 
 def _table(report: LatencyReport, numbers: dict[tuple[str, str], int], wide: bool) -> Table:

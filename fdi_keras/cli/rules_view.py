@@ -70,6 +70,8 @@ def print_overview(out: Console, profile: DeviceProfile, asked: str) -> None:
     out.print(kinds_table(profile))
     out.print(Text(HELD_OUT, "dim"))
     out.print(Text(f"Besides its operators one inference costs {time_text(profile.overhead_ms)}.", "dim"))
+    if profile.weight_fetch is not None:
+        out.print(Text(profile.weight_fetch.text, "dim"))
     example = "conv2d" if "conv2d" in profile.models else next(iter(profile.models))
     out.print(Text.assemble("\nThe rules of a kind: ", plain(f"fdi rules {asked} --kind {example}", "bold")))
 

@@ -23,7 +23,6 @@ TOLERANCE = 0.02  # how far below the schedule the latency may stay
 REWARD = 0.3  # of the strongest penalty so far, when the latency is far below the schedule
 WINDING = 3.0  # how far the integral may fall below its highest value
 SMOOTHING = 0.02  # share of the training over which the fall of the latency is averaged
-LOOK_EVERY = 4  # training steps between two looks at the open gates, which cost milliseconds
 LARGEST_ERROR = 0.1  # larger errors count as this: gates need time to follow
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
 
@@ -129,7 +128,6 @@ class LatencyCallback(keras.callbacks.Callback):
             )
         steering = self.model.steering
         self._first_epoch: int | None = None
-        self._opened_ms: float | None = None
         self._steps_seen = 0
         self._steps = self.params.get("steps")
         self._epochs = self.params.get("epochs") or 1
@@ -156,11 +154,10 @@ class LatencyCallback(keras.callbacks.Callback):
             self._diverged(f"the loss is {float(logs['loss'])} in epoch {self._epoch + 1}, batch {batch + 1}")
         if self._controller is not None and "latency_ms" in logs:
             # Of the expected and the open widths the slower: pruning must meet the target too.
-            if self._opened_ms is None or batch % LOOK_EVERY == 0:
-                self._opened_ms = float(self.model.latency_plan.predict_ms(self.model.open_widths()))
-            latency_ms = max(float(logs["latency_ms"]), self._opened_ms)
+            steering = self.model.steering
+            latency_ms = max(float(logs["latency_ms"]), float(keras.ops.convert_to_numpy(steering.open_ms)))
             strength = self._controller.update(latency_ms, self._progress())
-            self.model.steering.strength.assign(strength)
+            steering.strength.assign(strength)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._steps = self._steps or self._batches

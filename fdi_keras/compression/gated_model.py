@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gates import STEP, UNGATED, ChannelGate, MaskOfTensor, Steering
+from fdi_keras.compression.gates import STEP, UNGATED, ChannelGate, MaskOfTensor, Steering, gate_widths
 from fdi_keras.compression.regularizer import LatencyRegularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
@@ -139,33 +139,37 @@ class PrunableModel(keras.Model):
         plan = self.latency_plan
         if plan is None:
             return loss
-        latency = plan.expected_ms(self.expected_widths())
-        self._latency_metric.update_state(ops.stop_gradient(latency))
+        expected_ms, open_ms = ops.unstack(plan.expected_ms(self.widths()), 2)
+        self._latency_metric.update_state(ops.stop_gradient(expected_ms))
         steering = self.steering
+        steering.open_ms.assign(ops.stop_gradient(open_ms))
         penalty = (
-            ops.convert_to_tensor(steering.strength) * latency / ops.convert_to_tensor(steering.start_ms)
+            ops.convert_to_tensor(steering.strength) * expected_ms / ops.convert_to_tensor(steering.start_ms)
         )
         return loss + ops.cast(self._aggregate_additional_loss(penalty), loss.dtype)
 
-    def expected_widths(self) -> Any:
-        """Expected width of each channel space, kept ones included: float tensor ``(spaces,)``."""
+    def widths(self) -> Any:
+        """Widths of all channel spaces, kept ones included: float tensor ``(2, spaces)``.
+
+        The first row is expected and has a gradient, the second is what pruning now would keep.
+        """
         gates = self.gates
-        return ops.stack(
-            [
-                gates[s.name].expected_width()
-                if s.name in gates
-                else ops.convert_to_tensor(float(s.width), "float32")
-                for s in self.channel_spaces
-            ]
-        )
+        if not gates:
+            return ops.convert_to_tensor([[float(s.width) for s in self.channel_spaces]] * 2)
+        gated = [s.name for s in self.channel_spaces if s.name in gates]
+        kept = [s for s in self.channel_spaces if s.name not in gates]
+        fixed = ops.convert_to_tensor(np.tile(np.array([s.width for s in kept], "float32"), (2, 1)))
+        found = ops.concatenate([gate_widths([gates[name] for name in gated]), fixed], axis=1)
+        order = [*gated, *(s.name for s in kept)]
+        return ops.take(found, [order.index(s.name) for s in self.channel_spaces], axis=1)
+
+    def expected_widths(self) -> Any:
+        """Expected width of each channel space: float tensor ``(spaces,)``."""
+        return self.widths()[0]
 
     def open_widths(self) -> np.ndarray:
         """Channels that pruning now would keep, ``(spaces,)``."""
-        gates = self.gates
-        return np.array(
-            [gates[s.name].open_count() if s.name in gates else s.width for s in self.channel_spaces],
-            float,
-        )
+        return ops.convert_to_numpy(self.widths()[1]).astype(float)
 
     def without_gates(self) -> keras.Model:
         """The plain network at full width, the gates' values multiplied into its kernels."""
@@ -201,12 +205,7 @@ class PrunableModel(keras.Model):
 
     def _plan(self, regularizer: LatencyRegularizer) -> LatencyPlan:
         graph = self._read()
-        plan = LatencyPlan(
-            read_layer_operators(graph),
-            self.channel_spaces,
-            regularizer.profile.models,
-            regularizer.profile.overhead_ms,
-        )
+        plan = LatencyPlan(read_layer_operators(graph), self.channel_spaces, regularizer.profile)
         if not plan.groups:
             kinds = ", ".join(sorted({o.kind for o in plan.uncovered}))
             raise UnknownOperatorsError(

@@ -14,6 +14,7 @@ so that it learns by gradient and still really closes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -95,18 +96,9 @@ class ChannelGate(keras.layers.Layer):
         """``(channels,)`` tensor."""
         return ops.convert_to_tensor(self.position) * ops.convert_to_tensor(self.speed)
 
-    def expected_width(self) -> Any:
-        """Expected number of open gates, a scalar tensor, at least 1."""
-        return ops.maximum(ops.sum(ops.sigmoid(self.logits() + OPENING)), 1.0)
-
     def values(self) -> np.ndarray:
         """Undisturbed gates as numbers in [0, 1], ``(channels,)``; closed is exactly 0."""
         return ops.convert_to_numpy(self(ops.zeros(()), training=False))
-
-    def open_count(self) -> int:
-        """How many channels pruning now would keep, at least 1."""
-        logits = ops.convert_to_numpy(self.position) * float(ops.convert_to_numpy(self.speed))
-        return max(int(np.count_nonzero(logits > CLOSES_AT)), 1)
 
     def set_logits(self, logits: np.ndarray) -> None:
         """Set the gates by hand: above :data:`CLOSES_AT` is open."""
@@ -125,6 +117,21 @@ class ChannelGate(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels, "space": self.space}
 
 
+def gate_widths(gates: Sequence[ChannelGate]) -> Any:
+    """Widths of channel spaces as their gates stand now, at least 1 each.
+
+    Returns:
+        Float tensor ``(2, gates)``: how many gates are expected to be open, which has a gradient,
+        and how many pruning now would keep, which has none.
+    """
+    logits = ops.concatenate([gate.logits() for gate in gates])
+    opens = ops.sigmoid(logits + OPENING)
+    kept = ops.stop_gradient(ops.cast(logits > CLOSES_AT, "float32"))
+    space = np.repeat(np.arange(len(gates)), [gate.channels for gate in gates])
+    sums = ops.segment_sum(ops.stack([opens, kept], axis=1), space, len(gates))
+    return ops.maximum(ops.transpose(sums), 1.0)
+
+
 def _stretch(x: Any) -> Any:
     low, high = STRETCH
     return ops.clip(x * (high - low) + low, 0.0, 1.0)
@@ -135,7 +142,8 @@ class Steering(keras.layers.Layer):
     """The state of steering, kept in the network so that it is saved and loaded with it.
 
     Weights: ``strength`` of the penalty, ``target_ms`` (0: none), ``start_ms`` (predicted
-    latency with all gates open). Its output is a constant that the gates are called on.
+    latency with all gates open), ``open_ms`` (predicted latency of the network that pruning
+    would make, as of the last training step). Its output is a constant that the gates are called on.
     """
 
     def __init__(self, **kwargs: Any):
@@ -151,6 +159,7 @@ class Steering(keras.layers.Layer):
         self.strength = state("strength", "zeros")
         self.target_ms = state("target_ms", "zeros")
         self.start_ms = state("start_ms", "ones")
+        self.open_ms = state("open_ms", "ones")
 
     def call(self, inputs: Any) -> Any:
         return ops.zeros((), "float32")

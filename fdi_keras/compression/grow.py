@@ -95,7 +95,7 @@ def grow(
     profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
     graph = read_graph(small)
     spaces = find_channel_spaces(graph)
-    plan = LatencyPlan(read_layer_operators(graph), spaces, profile.models, profile.overhead_ms)
+    plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
     source = Origin.of(small, spaces, origin) if origin is not None else None
     now = plan.full_widths
     upper = (

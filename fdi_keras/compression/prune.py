@@ -64,7 +64,7 @@ def prune(
     gates = {name: gate.values() for name, gate in model.gates.items()}
     plan = None
     if profile is not None:
-        plan = LatencyPlan(read_layer_operators(graph), spaces, profile.models, profile.overhead_ms)
+        plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
     kept = {name: np.flatnonzero(values > 0) for name, values in gates.items()}
     opened = np.array([len(kept.get(s.name, range(s.width))) for s in spaces], float)
     if target_ms is not None:

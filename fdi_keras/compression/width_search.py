@@ -113,10 +113,11 @@ class WidthSearch:
     def spend(self, widths: np.ndarray, budget_ms: float) -> np.ndarray:
         """Widen where importance gained per ms is most, as long as the budget lasts."""
         widths = self.grow_free(widths)
+        movable = list(self.movable)
         while True:
             now = float(self.plan.predict_ms(widths))
             best = None
-            for i in self.movable:
+            for i in movable:
                 w = int(widths[i])
                 candidates = np.arange(w + 1, self.upper[i] + 1)
                 if not len(candidates):
@@ -132,7 +133,12 @@ class WidthSearch:
                     best = (rates[c], i, int(candidates[fits[c]]))
             if best is None:
                 return widths
-            widths[best[1]] = best[2]
+            wider = widths.copy()
+            wider[best[1]] = best[2]
+            if self.plan.predict_ms(wider) > budget_ms * (1 + 1e-6):
+                movable.remove(best[1])  # its curve left out what its weights push out of the caches
+            else:
+                widths = wider
 
     def exchange(self, widths: np.ndarray, budget_ms: float | None = None, rounds: int = 20) -> np.ndarray:
         """Shrink a space to a step below and spend the time elsewhere, while more importance is kept.
@@ -173,7 +179,9 @@ class WidthSearch:
 
     def _changes(self, widths: np.ndarray, i: int, candidates: np.ndarray) -> np.ndarray:
         """By how many ms the network gets slower when space i takes each candidate width."""
-        key = (i, *map(int, widths[self._near[i]]))
+        # The share of fetched weights, rounded: a curve of nearly the same share will do.
+        share = round(100 * float(self.plan.fetched_share(widths)))
+        key = (i, share, *map(int, widths[self._near[i]]))
         curve = self._curves.get(key)
         if curve is None:
             curve = self.plan.space_curve(widths, i, np.arange(1, self.upper[i] + 1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import msgspec
+
+from fdi_keras.errors import MeasurementError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +128,37 @@ class Runner(Protocol):
         """
         ...
 
+    @property
+    def batch(self) -> int:
+        """How many models :meth:`time_many` times at little more cost than one."""
+        ...
+
+    def time_many(self, models: Sequence[bytes]) -> Iterator[Timing | MeasurementError]:
+        """Time several models one after another; each result comes as soon as it is known.
+
+        A model that cannot be timed gives its MeasurementError and the next one is timed.
+
+        Raises:
+            DeviceGoneError: between two results; the models without a result have none.
+        """
+        ...
+
+    def unsteady(self) -> str | None:
+        """Why times cannot be trusted now (too hot, say), in words; None while they can.
+
+        Raises:
+            DeviceGoneError: the device does not answer.
+        """
+        ...
+
+    def reconnect(self) -> None:
+        """Make a device that went away ready again.
+
+        Raises:
+            DeviceGoneError: it is not back yet.
+        """
+        ...
+
     def time_interleaved(
         self,
         models: Sequence[bytes],
@@ -159,6 +192,25 @@ class Runner(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class SteadyRunner:
+    """What runners share whose device neither leaves nor says how hot it is."""
+
+    batch = 1
+
+    def time_many(self: Runner, models: Sequence[bytes]) -> Iterator[Timing | MeasurementError]:
+        for model in models:
+            try:
+                yield self.time(model)
+            except MeasurementError as error:
+                yield error
+
+    def unsteady(self) -> str | None:
+        return None
+
+    def reconnect(self) -> None:
+        pass
 
 
 class Device(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fdi_keras.devices.base import BUDGET_S, MIN_RUNS, WARMUP_S, Runtime, Timing
+from fdi_keras.devices.base import BUDGET_S, MIN_RUNS, WARMUP_S, Runtime, SteadyRunner, Timing
 from fdi_keras.devices.child import Child
 from fdi_keras.errors import MeasurementError, UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORKER = "fdi_keras.devices.litert_worker"
 
 
-class LitertRunner:
+class LitertRunner(SteadyRunner):
     """See :class:`fdi_keras.devices.base.Runner`.
 
     The child starts with the first measurement. When it dies, that measurement

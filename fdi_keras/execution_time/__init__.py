@@ -18,6 +18,7 @@ from fdi_keras.execution_time.time_model import (
     out_of_fold_predictions,
 )
 from fdi_keras.execution_time.tree import CompiledTree, Condition, Leaf, LeafRule, Split, Tree
+from fdi_keras.execution_time.weight_fetch import WeightFetch, fit_weight_fetch
 
 if TYPE_CHECKING:
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
@@ -36,9 +37,11 @@ __all__ = [
     "Split",
     "TimeModel",
     "Tree",
+    "WeightFetch",
     "configuration_folds",
     "describe_rules",
     "fit_time_model",
+    "fit_weight_fetch",
     "get_form",
     "held_out_error",
     "latency_curve",

@@ -18,6 +18,7 @@ from fdi_keras.execution_time.folds import configuration_folds, configuration_gr
 from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
+from fdi_keras.execution_time.weight_fetch import SOURCE, WeightFetch, fit_weight_fetch
 from fdi_keras.operators.kinds import KINDS, get_kind
 
 #: Called with the number of fits done and their total.
@@ -142,6 +143,7 @@ def fit_time_model(
     seed: int = 0,
     folds: int = 5,
     form: str = DEFAULT_FORM,
+    fetch: WeightFetch | None = None,
     progress: Progress | None = None,
 ) -> TimeModel:
     """Learn the time model of one operator kind and measure its held-out error.
@@ -160,6 +162,8 @@ def fit_time_model(
         seed: decides the folds; the same seed gives the same model.
         folds: parts held out in turn; fewer where there are fewer configurations.
         form: what leaves are linear in, see ``forms.py``.
+        fetch: what fetching large weights costs; the tree then learns the times without it. The
+            error is of both together.
         progress: called with (fits done, fits in all).
 
     Raises:
@@ -184,9 +188,10 @@ def fit_time_model(
             progress(done, parts + 1)
 
     predicted = out_of_fold_predictions(
-        kind, columns, times, fold, groups=together, seed=seed, form=form, progress=report
+        kind, columns, times, fold, groups=together, seed=seed, form=form, fetch=fetch, progress=report
     )
-    tree = _fit_tree(kind, columns, times, together, seed, form)
+    cached = _without_fetch(kind, columns, times, fetch)
+    tree = _fit_tree(kind, columns, cached, together, seed, form)
     report(parts + 1, parts + 1)
     return TimeModel(
         kind=kind,
@@ -207,12 +212,13 @@ def out_of_fold_predictions(
     groups: np.ndarray | None = None,
     seed: int = 0,
     form: str = DEFAULT_FORM,
+    fetch: WeightFetch | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Times in ms, ``(n,)``, each predicted by a model that was fitted on the other folds.
 
     Args:
-        kind, dims, times_ms, groups, seed, form: as in :func:`fit_time_model`.
+        kind, dims, times_ms, groups, seed, form, fetch: as in :func:`fit_time_model`.
         fold: ``(n,)`` fold of each row, see :func:`configuration_folds`.
         regressor: another scikit-learn regressor to compare with, cloned for every fold and
             fitted on the feature matrix of the kind; None for the tree.
@@ -232,8 +238,14 @@ def out_of_fold_predictions(
         train = {name: column[~out] for name, column in columns.items()}
         test = {name: column[out] for name, column in columns.items()}
         if regressor is None:
-            tree = _fit_tree(kind, train, times[~out], together[~out], seed, form)
+            known = fetch
+            if fetch is not None and kind == SOURCE:
+                known = fit_weight_fetch(train, times[~out])  # what is held out must not speak in it either
+            cached = _without_fetch(kind, train, times[~out], known)
+            tree = _fit_tree(kind, train, cached, together[~out], seed, form)
             predicted[out] = tree.predict(get_form(form).matrix(get_kind(kind), test, tree.features))
+            if known is not None:
+                predicted[out] = known.probe_ms(predicted[out], get_kind(kind).weight_bytes(test))
         else:
             from sklearn.base import clone
 
@@ -258,6 +270,12 @@ def held_out_error(times_ms: np.ndarray, predicted_ms: np.ndarray, folds: int) -
         folds=folds,
         measurements=len(times_ms),
     )
+
+
+def _without_fetch(
+    kind: str, dims: Mapping[str, np.ndarray], times: np.ndarray, fetch: WeightFetch | None
+) -> np.ndarray:
+    return times if fetch is None else fetch.cached_ms(times, get_kind(kind).weight_bytes(dims))
 
 
 def _fit_tree(

@@ -15,6 +15,7 @@ from fdi_keras.errors import ModelFileError, UnknownOperatorsError
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
 from fdi_keras.operators import Operator
+from fdi_keras.operators.kinds import BYTES
 from fdi_keras.profile import DeviceProfile, load_profile
 
 
@@ -25,7 +26,8 @@ class OperatorLatency:
     Attributes:
         name: of the layer, or of the output tensor in a ``.tflite`` file.
         kind: operator kind.
-        predicted_ms: predicted time; ``None`` when the profile does not know the operator.
+        predicted_ms: predicted time, fetching its weights from memory included where the network is too
+            large for the caches; ``None`` when the profile does not know the operator.
         rule: the leaf rule that priced it, or why nothing did.
         dims: its dimensions.
         flops, memory_bytes, parameters: what explains it (2 FLOPs a multiply-accumulate).
@@ -51,6 +53,8 @@ class LatencyReport:
         coverage: the smaller of the two shares below; 1.0 when every operator was priced.
         coverage_flops, coverage_memory: share of the network's FLOPs and memory access that was priced.
         operators: a row an operator, in order of execution.
+        fetched_share: share of the weights that does not stay in the caches between two inferences.
+        fetch_ms: how much of the total is due to that.
         warnings: unknown operators and dimensions outside what the profile measured, in words.
         profile: name of the profile.
     """
@@ -60,6 +64,8 @@ class LatencyReport:
     coverage_flops: float
     coverage_memory: float
     operators: list[OperatorLatency]
+    fetched_share: float = 0.0
+    fetch_ms: float = 0.0
     warnings: list[str] = field(default_factory=list)
     profile: str = ""
 
@@ -70,6 +76,10 @@ class LatencyReport:
     @property
     def memory_bytes(self) -> float:
         return sum(o.memory_bytes for o in self.operators)
+
+    @property
+    def weight_bytes(self) -> float:
+        return sum(BYTES * o.parameters for o in self.operators)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, as ``fdi predict --json`` prints it."""
@@ -154,9 +164,14 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
     rows: list[OperatorLatency] = []
     warnings: dict[str, None] = {}
     covered, total = np.zeros(2), np.zeros(2)
+    fetch = profile.weight_fetch
+    share = 0.0
+    if fetch is not None:
+        share = float(fetch.share(sum(BYTES * operator.explained["parameters"] for operator in operators)))
+    fetch_ms = 0.0
     for operator in operators:
         explained = operator.explained
-        memory = sum(explained[m] for m in ("memory_in", "memory_out")) + 4 * explained["parameters"]
+        memory = sum(explained[m] for m in ("memory_in", "memory_out")) + BYTES * explained["parameters"]
         size = np.array([explained["flops"], memory])
         total += size
         model = profile.models.get(operator.kind)
@@ -164,7 +179,10 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             None if model else f"the profile has no time model for {operator.kind}"
         )
         if problem is None and model is not None:
-            predicted = float(model.predict_ms(operator.dims)[0])
+            predicted = cached_ms = float(model.predict_ms(operator.dims)[0])
+            if fetch is not None and share:
+                predicted = float(fetch.total_ms(cached_ms, BYTES * explained["parameters"], share))
+                fetch_ms += predicted - cached_ms
             rule = model.rule_of(operator.dims)
             covered += size
             for text in model.out_of_range(operator.dims):
@@ -200,6 +218,8 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
         coverage_flops=float(shares[0]),
         coverage_memory=float(shares[1]),
         operators=rows,
+        fetched_share=share,
+        fetch_ms=fetch_ms,
         warnings=list(warnings),
         profile=profile.name,
     )

@@ -7,7 +7,7 @@ training graph with a gradient (the regularizer). Both evaluate the same trees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,8 @@ from fdi_keras.execution_time.forms import BLOCKED, split_name, tiled_dimension
 from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.layer_operators import NetworkOperator
 from fdi_keras.operators import EXPLANATORY, KINDS
+from fdi_keras.operators.kinds import BYTES
+from fdi_keras.profile import DeviceProfile
 
 ops = keras.ops
 
@@ -28,8 +30,7 @@ class LatencyPlan:
     Args:
         operators: the network's operators.
         spaces: its channel spaces; widths below are in their order, kept spaces included.
-        models: time model of each kind, as in a profile.
-        overhead_ms: what one invocation costs besides its operators.
+        profile: of the device.
 
     Attributes:
         full_widths: ``(len(spaces),)`` widths of the network as it is.
@@ -40,11 +41,11 @@ class LatencyPlan:
         self,
         operators: Sequence[NetworkOperator],
         spaces: ChannelSpaces,
-        models: Mapping[str, TimeModel],
-        overhead_ms: float = 0.0,
+        profile: DeviceProfile,
     ):
+        models = profile.models
         self.spaces = spaces
-        self.overhead_ms = overhead_ms
+        self.overhead_ms = profile.overhead_ms
         self.full_widths = np.array([space.width for space in spaces], float)
         self.names = [space.name for space in spaces]
         self.uncovered = [o for o in operators if o.problem or o.kind not in models]
@@ -53,6 +54,10 @@ class LatencyPlan:
         self.groups = [
             _Group(models[kind], [o for o in priced if o.kind == kind], spaces, self.names) for kind in kinds
         ]
+        fetch = profile.weight_fetch
+        full_bytes = self.weight_bytes(self.full_widths)
+        # A network that fits the caches at full width never pays for fetching.
+        self._fetch = fetch if fetch is not None and fetch.share(full_bytes) > 0 else None
 
     def predict_ms(self, widths: np.ndarray) -> np.ndarray:
         """Predicted time of whole networks.
@@ -66,14 +71,29 @@ class LatencyPlan:
         widths = np.asarray(widths, float)
         batch = np.atleast_2d(widths)
         total = np.full(len(batch), self.overhead_ms)
+        share = self.fetched_share(batch)
         for group in self.groups:
-            total += group.predict_ms(batch).sum(axis=1)
+            total += self._times(group, batch, share).sum(axis=1)
         return total.reshape(widths.shape[:-1])
+
+    def weight_bytes(self, widths: np.ndarray) -> np.ndarray:
+        """Bytes of all priced operators' weights: a scalar array or ``(networks,)``, as for ``predict_ms``."""
+        widths = np.asarray(widths, float)
+        batch = np.atleast_2d(widths)
+        total = sum((group.weight_bytes(batch).sum(axis=1) for group in self.groups), np.zeros(len(batch)))
+        return total.reshape(widths.shape[:-1])
+
+    def fetched_share(self, widths: np.ndarray) -> np.ndarray:
+        """Share of the weights that does not stay in the caches: a scalar array or ``(networks,)``."""
+        if self._fetch is None:
+            return np.zeros(np.shape(widths)[:-1])
+        return self._fetch.share(self.weight_bytes(widths))
 
     def space_curve(self, widths: np.ndarray, space: int, values: np.ndarray) -> np.ndarray:
         """Time of the operators that a space feeds, when it takes each of ``values`` and the others stay.
 
-        Differences of it are differences of the whole network's time.
+        Differences of it are differences of the whole network's time; of a network too large for the
+        caches nearly so: what the other operators' weights cost then is taken as it is at ``widths``.
 
         Returns:
             Milliseconds, ``(len(values),)``.
@@ -81,10 +101,11 @@ class LatencyPlan:
         batch = np.repeat(np.atleast_2d(np.asarray(widths, float)), len(values), axis=0)
         batch[:, space] = values
         total = np.zeros(len(batch))
+        share = np.repeat(self.fetched_share(np.atleast_2d(widths)), len(batch))
         for group in self.groups:
             rows = group.touching(space)
             if len(rows):
-                total += group.predict_ms(batch, rows).sum(axis=1)
+                total += self._times(group, batch, share, rows).sum(axis=1)
         return total
 
     def neighbours(self, space: int) -> np.ndarray:
@@ -100,8 +121,10 @@ class LatencyPlan:
     def operator_times(self, widths: np.ndarray) -> dict[str, float]:
         """Milliseconds of each priced operator by layer name (a layer's operators added up)."""
         found: dict[str, float] = {}
+        batch = np.atleast_2d(np.asarray(widths, float))
+        share = self.fetched_share(batch)
         for group in self.groups:
-            times = group.predict_ms(np.atleast_2d(np.asarray(widths, float)))[0]
+            times = self._times(group, batch, share)[0]
             for operator, time in zip(group.operators, times, strict=True):
                 found[operator.name] = found.get(operator.name, 0.0) + float(time)
         return found
@@ -125,16 +148,37 @@ class LatencyPlan:
         neighbours (Yao et al., SenSys 2018, section 5; rounding is our choice).
 
         Args:
-            widths: float tensor ``(spaces,)``.
+            widths: float tensor ``(spaces,)`` or ``(networks, spaces)``.
 
         Returns:
-            Scalar float tensor, milliseconds.
+            Float tensor, milliseconds, a scalar or ``(networks,)``.
         """
-        total = ops.convert_to_tensor(self.overhead_ms, "float32")
-        rounded = ops.stop_gradient(ops.round(widths))
-        for group in self.groups:
-            total = total + group.expected_ms(widths, rounded)
-        return total
+        batch = ops.reshape(widths, (-1, len(self.names)))
+        rounded = ops.stop_gradient(ops.round(batch))
+        parts = [group.expected(batch, rounded) for group in self.groups]
+        times = [time for time, _ in parts]
+        if self._fetch is not None:
+            weights = [weight for _, weight in parts]
+            network = ops.sum(ops.concatenate(weights, axis=1), axis=1, keepdims=True)
+            ramp = (network - self._fetch.cached_bytes) / (
+                self._fetch.uncached_bytes - self._fetch.cached_bytes
+            )
+            rate = self._fetch.ms_per_byte * ops.clip(ramp, 0.0, 1.0)
+            # The small number keeps the gradient of the root finite at zero.
+            times = [
+                ops.sqrt(ops.square(time) + ops.square(rate * weight) + 1e-16)
+                for time, weight in zip(times, weights, strict=True)
+            ]
+        total = self.overhead_ms + ops.sum(ops.concatenate(times, axis=1), axis=1)
+        return ops.reshape(total, ops.shape(widths)[:-1])
+
+    def _times(
+        self, group: _Group, batch: np.ndarray, share: np.ndarray, rows: np.ndarray | slice = slice(None)
+    ) -> np.ndarray:
+        times = group.predict_ms(batch, rows)
+        if self._fetch is None:
+            return times
+        return self._fetch.total_ms(times, group.weight_bytes(batch, rows), share[:, None])
 
 
 class _Group:
@@ -184,11 +228,15 @@ class _Group:
         times = self.model.predict_ms(self.dims(widths, rows))
         return times.reshape(len(widths), -1)
 
-    def expected_ms(self, widths: Any, rounded: Any) -> Any:
+    def weight_bytes(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        return self.kind.weight_bytes(self.dims(widths, rows)).reshape(len(widths), -1)
+
+    def expected(self, widths: Any, rounded: Any) -> tuple[Any, Any]:
+        """Times in ms and bytes of weights as tensors, each ``(networks, operators)``."""
         tree = self._tree
-        tested_columns, variables = self._columns(rounded), self._columns(widths)
+        tested_columns, columns = self._columns(rounded), self._columns(widths)
         features = ops.stack([tested_columns[name] for name in self.model.tree.features], axis=1)
-        variables = ops.stack([variables[name] for name in self.model.tree.linear], axis=1)
+        variables = ops.stack([columns[name] for name in self.model.tree.linear], axis=1)
         weights = ops.convert_to_tensor(tree.weights, "float32")
         intercept = ops.convert_to_tensor(tree.intercept, "float32")
         if len(tree.feature):
@@ -204,19 +252,23 @@ class _Group:
             violations = ops.matmul(1.0 - holds, must) + ops.matmul(holds, must_not)
             leaf = ops.stop_gradient(ops.cast(violations < 0.5, "float32"))  # (operators, leaves)
             weights, intercept = ops.matmul(leaf, weights), ops.matmul(leaf, intercept[:, None])[:, 0]
-        total = ops.sum(ops.broadcast_to(intercept, (len(self.operators),)))
-        return total + ops.sum(weights * variables)
+        shape = (-1, len(self.operators))
+        times = ops.reshape(intercept + ops.sum(weights * variables, axis=1), shape)
+        return times, ops.reshape(BYTES * columns["parameters"], shape)
 
     def _columns(self, widths: Any) -> dict[str, Any]:
-        """Dimensions and explanatory variables as tensors ``(operators,)``, by name."""
+        """Dimensions and explanatory variables as tensors ``(networks * operators,)``, by name."""
+        networks = widths.shape[0]
         columns = {
-            name: ops.convert_to_tensor(column, "float32")
+            name: ops.convert_to_tensor(
+                np.tile(np.broadcast_to(column, len(self.operators)), networks), "float32"
+            )
             for name, column in self.kind.derive(self.constant).items()
         }
         for d, matrix in self.of_space.items():
             if matrix.any():
-                linear = ops.matmul(ops.convert_to_tensor(matrix, "float32"), widths[:, None])[:, 0]
-                columns[d] = columns[d] + linear
+                linear = ops.matmul(widths, ops.convert_to_tensor(matrix.T, "float32"))
+                columns[d] = columns[d] + ops.reshape(linear, (-1,))
         found = columns | dict(zip(EXPLANATORY, self.kind.formula(columns), strict=True))
         for tile in sorted({split_name(name)[1] for name in self.model.tree.features} - {1}):
             dimension = tiled_dimension(self.kind)

@@ -73,6 +73,10 @@ class Kind:
         values = [np.broadcast_to(np.asarray(v, float), (length,)) for v in self.formula(columns)]
         return np.stack(values, axis=1)
 
+    def weight_bytes(self, dims: Columns) -> np.ndarray:
+        """Bytes of the weights of n operators, ``(n,)``."""
+        return BYTES * self.explain(dims)[:, EXPLANATORY.index("parameters")]
+
     def matrix(self, dims: Columns) -> np.ndarray:
         """Feature matrix of n operators, columns as in :attr:`features`."""
         explained = self.explain(dims)

@@ -10,7 +10,8 @@ import msgspec
 
 from fdi_keras.devices import open_device
 from fdi_keras.errors import CampaignError
-from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model
+from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model, fit_weight_fetch
+from fdi_keras.execution_time.weight_fetch import SOURCE
 from fdi_keras.journal import journal_path
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.files import check_writable, profile_folder
@@ -148,7 +149,7 @@ def learn_profile(
         failures=[FailedProbe(f.kind, f.dims, f.reason) for f in records.failures.values()],
         warnings=list(dict.fromkeys(records.warnings)),
     )
-    profile.models = _learn(profile, list(tables), form, progress)
+    _learn(profile, form, progress)
     wanted = records.plan.kinds or list(KINDS)
     for kind in [kind for kind in wanted if kind not in profile.models]:
         profile.warnings.append(
@@ -176,15 +177,18 @@ def refit(
             f"profile {profile.name!r} was saved without measurements and cannot be refitted."
         )
     new = msgspec.structs.replace(profile, created=now())
-    new.models = _learn(profile, list(profile.measurements), form, progress)
+    _learn(new, form, progress)
     return new
 
 
-def _learn(
-    profile: DeviceProfile, kinds: Sequence[str], form: str, progress: LearnProgress | None
-) -> dict[str, TimeModel]:
-    kinds = [kind for kind in kinds if len(profile.measurements[kind]) >= FEWEST]
-    models = {}
+def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) -> None:
+    """Learn the profile's models, and before them what fetching weights costs, from its measurements."""
+    source = profile.measurements.get(SOURCE)
+    profile.weight_fetch = (
+        None if source is None else fit_weight_fetch(source.dims, source.times_ms(profile.overhead_ms))
+    )
+    kinds = [kind for kind, table in profile.measurements.items() if len(table) >= FEWEST]
+    models: dict[str, TimeModel] = {}
     for done, kind in enumerate(kinds):
         if progress:
             progress(kind, done, len(kinds))
@@ -196,8 +200,9 @@ def _learn(
             groups=table.column("group"),
             seed=profile.plan.seed,
             form=form,
+            fetch=profile.weight_fetch,
         )
-    return models
+    profile.models = models
 
 
 def _tables(measurements: Iterable[Measurement]) -> dict[str, MeasurementTable]:

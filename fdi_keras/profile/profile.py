@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from fdi_keras.devices import DeviceInfo, Runtime
-from fdi_keras.execution_time import TimeModel
+from fdi_keras.execution_time import TimeModel, WeightFetch
 from fdi_keras.operators import KINDS
 from fdi_keras.profiling import Plan
 
@@ -52,6 +52,10 @@ class MeasurementTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Columns ``(n,)`` of the dimensions."""
         return {name: self.column(name) for name in self.columns if name not in RESULTS}
 
+    def weight_bytes(self, kind: str) -> np.ndarray:
+        """Weights of each operator, ``(n,)``."""
+        return KINDS[kind].weight_bytes(self.dims)
+
     def times_ms(self, overhead_ms: float) -> np.ndarray:
         """Times of the operators alone, ``(n,)`` in ms: without the cost of an invocation."""
         medians = self.column("median_ms")
@@ -77,7 +81,8 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         overhead_ms: of one invocation, in ms. Models predict operators without it; a
             network's time contains it once.
         plan: the design of the campaign.
-        models: the time model of each kind of operator.
+        models: the time model of each kind of operator, its weights in the caches.
+        weight_fetch: the cost of weights that do not fit there; None where none was seen.
         measurements: what each was learned from; empty in a profile that was saved without.
         failures: probes that could not be timed.
         warnings: what a user should know about its quality.
@@ -93,6 +98,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     overhead_ms: float
     plan: Plan
     models: dict[str, TimeModel]
+    weight_fetch: WeightFetch | None = None
     measurements: dict[str, MeasurementTable] = {}
     failures: list[FailedProbe] = []
     warnings: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,6 +42,8 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
         for kind, table in parts["measurements"].items()
     }
     _check_header(profile, source)
+    if profile.weight_fetch is not None:
+        _named(profile.weight_fetch.validate, "$.weight_fetch", source)
     for kind, model in profile.models.items():
         _check_model(kind, model, source)
     for kind, table in profile.measurements.items():
@@ -96,8 +99,12 @@ def _check_model(kind: str, model: TimeModel, source: str) -> None:
     place = f"$.models.{kind}"
     if kind != model.kind:
         raise damaged(source, f"{place}.kind", f"Expected {kind!r}, got {model.kind!r}")
+    _named(model.validate, place, source)
+
+
+def _named(validate: Callable[[str], None], place: str, source: str) -> None:
     try:
-        model.validate(place)
+        validate(place)
     except ValueError as error:
         where, _, what = str(error).partition(": ")
         raise damaged(source, where, what) from error

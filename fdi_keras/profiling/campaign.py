@@ -15,21 +15,24 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runner, Timing
-from fdi_keras.errors import CampaignError, MeasurementError
+from fdi_keras.errors import CampaignError, DeviceGoneError, MeasurementError
 from fdi_keras.journal import Journal, set_aside
-from fdi_keras.profiling.design import Configuration, configurations
+from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.lock import DeviceLock
 from fdi_keras.profiling.plan import Plan
 from fdi_keras.profiling.probes import build_overhead_probe, build_probe
 from fdi_keras.profiling.records import Measurement, Records, read_records
+from fdi_keras.profiling.work import Item, Work
+
+T = TypeVar("T")
 
 #: The reference may take so many times its best before the campaign waits.
 SLOWER = 1.10
@@ -46,6 +49,15 @@ MAX_REPEATS = 2
 
 #: A reading whose quartiles lie further apart is taken again at once, and the steadier one counts.
 RESTLESS = 0.10
+
+#: How long to wait for a phone that went away: it may be charged elsewhere, or somebody borrowed the cable.
+GONE_PATIENCE_S = 1800.0
+
+#: How long to wait for a phone that is too hot.
+HEAT_PATIENCE_S = 1800.0
+
+#: A probe during which the device went away so often is a failure: it may be what makes it go.
+MAX_LOSSES = 3
 
 #: So many failures in a row are not about single probes any more.
 MAX_FAILURES = 20
@@ -96,6 +108,8 @@ def run_campaign(
     patience_s: float = PATIENCE_S,
     pause_s: float = PAUSE_S,
     reference_every_s: float = REFERENCE_EVERY_S,
+    gone_patience_s: float = GONE_PATIENCE_S,
+    work: Work | None = None,
 ) -> Records:
     """Carry out a plan, or what is left of it.
 
@@ -110,6 +124,9 @@ def run_campaign(
         patience_s: wait so long for a computer that got slower.
         pause_s: between two looks at the reference while waiting.
         reference_every_s: between two looks at the reference otherwise.
+        gone_patience_s: wait so long for a device that went away.
+        work: what is left to time, shared with campaigns on other devices; by default all of the plan
+            that the journal does not have.
 
     Returns:
         What the journal now holds.
@@ -129,9 +146,10 @@ def run_campaign(
         else:
             set_aside(journal_path)
         with Journal(journal_path, sync=True) as journal:
-            campaign = _Campaign(runner, plan, journal, device, progress, records)
+            campaign = _Campaign(runner, plan, journal, device, progress, records, work)
             campaign.pause_s, campaign.patience_s = pause_s, patience_s
             campaign.reference_every_s = reference_every_s
+            campaign.gone_patience_s = gone_patience_s
             campaign.run()
     return read_records(journal_path)
 
@@ -142,6 +160,8 @@ class _Campaign:
     pause_s = PAUSE_S
     patience_s = PATIENCE_S
     reference_every_s = REFERENCE_EVERY_S
+    gone_patience_s = GONE_PATIENCE_S
+    heat_patience_s = HEAT_PATIENCE_S
 
     def __init__(
         self,
@@ -151,6 +171,7 @@ class _Campaign:
         device: DeviceInfo,
         progress: Progress | None,
         records: Records | None,
+        work: Work | None,
     ):
         self._runner = runner
         self._plan = plan
@@ -173,6 +194,11 @@ class _Campaign:
             self._done.update(records.verified)
             # Superseded before the kill and not yet measured again.
             self._redo = set(records.repeats) - set(self._done) - self._failed
+        self._work = work or Work(plan, {*self._done, *self._failed})
+        self._losses: dict[int, int] = {}
+        self._in_a_row = 0
+        self._away_s = 0.0
+        if records:
             journal.write("resumed", plan=plan, measurements=len(self._done), failures=len(self._failed))
         else:
             journal.start("campaign", name=device.id, device=device, runtime=runner.runtime, plan=plan)
@@ -193,70 +219,124 @@ class _Campaign:
         self._tell("finished")
 
     def _measure_all(self) -> None:
-        in_a_row = 0
         checked = time.monotonic()
         while True:
-            for index, configuration in self._missing():
-                if self._measure(index, configuration):
-                    in_a_row = 0
-                else:
-                    in_a_row += 1
-                    if in_a_row >= MAX_FAILURES:
-                        raise CampaignError(
-                            f"the last {in_a_row} probes failed on this device, so something else is wrong. "
-                            f"The journal {self._journal.path} has the reason of each."
-                        )
-                if time.monotonic() - checked >= self.reference_every_s:
-                    self._check_reference()
-                    checked = time.monotonic()
-                    if self._redo:
-                        break
-            else:
+            batch = [] if self._time_is_up() else self._work.take(self._runner.batch)
+            if not batch:
                 self._check_reference(last=True)
                 if not self._redo or self._time_is_up():
                     return
-
-    def _missing(self) -> Iterator[tuple[int, Configuration]]:
-        """What is to be measured, in the order of the design, until a limit is met."""
-        plan = self._plan
-        for index, configuration in enumerate(configurations(plan.kinds, plan.seed)):
-            if plan.measurements is not None and index >= plan.measurements:
-                return
-            if self._time_is_up():
-                return
-            if index not in self._done and index not in self._failed:
-                yield index, configuration
+                continue
+            self._measure(batch)
+            if self._in_a_row >= MAX_FAILURES:
+                raise CampaignError(
+                    f"the last {self._in_a_row} probes failed on this device, so something else is wrong. "
+                    f"The journal {self._journal.path} has the reason of each."
+                )
+            self._cool_down()
+            if time.monotonic() - checked >= self.reference_every_s:
+                self._check_reference()
+                checked = time.monotonic()
 
     def _time_is_up(self) -> bool:
         limit = self._plan.minutes
-        return limit is not None and self._earlier_s + self._seconds() >= 60 * limit
+        return limit is not None and self._earlier_s + self._seconds() - self._away_s >= 60 * limit
 
-    def _measure(self, index: int, configuration: Configuration) -> bool:
-        kind, dims, group = configuration
+    def _measure(self, batch: list[Item]) -> None:
+        waiting = dict(batch)
         try:
-            timing = self._time_steadily(build_probe(kind, dims))
-        except MeasurementError as error:
-            self._journal.write("failure", index=index, kind=kind, dims=dims, reason=str(error))
-            self._failed.add(index)
-            self._redo.discard(index)
-            self._tell("measuring", kind)
-            return False
-        measurement = Measurement(
-            index, kind, dims, group, timing.median_ms, timing.iqr_ms, timing.min_ms, timing.runs
-        )
-        self._journal.write("measurement", **msgspec.structs.asdict(measurement))
-        self._done[index] = None
-        self._redo.discard(index)
-        self._ran += 1
-        self._last = measurement
-        self._tell("measuring", kind)
-        return True
+            results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
+            for (index, configuration), result in zip(batch, results, strict=True):
+                if isinstance(result, Timing) and result.iqr_ms > RESTLESS * result.median_ms:
+                    result = self._steadier(result, configuration)
+                self._record(index, configuration, result)
+                del waiting[index]
+        except DeviceGoneError as error:
+            index, configuration = next(iter(waiting.items()))
+            self._losses[index] = self._losses.get(index, 0) + 1
+            if self._losses[index] >= MAX_LOSSES:
+                reason = f"the device went away {self._losses[index]} times in the middle of it: {error}"
+                self._record(index, configuration, MeasurementError(reason))
+                del waiting[index]
+            self._await_device(error)
+        finally:
+            self._work.give_back(waiting)
 
-    def _time_steadily(self, model: bytes) -> Timing:
-        timing = self._runner.time(model)
-        if timing.iqr_ms > RESTLESS * timing.median_ms:
-            timing = min(timing, self._runner.time(model), key=lambda t: t.iqr_ms / t.median_ms)
-        return timing
+    def _steadier(self, first: Timing, configuration: Configuration) -> Timing:
+        """Of two timings the one whose readings agree better."""
+        try:
+            second = self._runner.time(build_probe(configuration.kind, configuration.dims))
+        except MeasurementError:
+            return first
+        return min(first, second, key=lambda t: t.iqr_ms / t.median_ms)
+
+    def _record(self, index: int, configuration: Configuration, result: Timing | MeasurementError) -> None:
+        kind, dims, group = configuration
+        self._redo.discard(index)
+        if isinstance(result, MeasurementError):
+            self._journal.write("failure", index=index, kind=kind, dims=dims, reason=str(result))
+            self._failed.add(index)
+            self._in_a_row += 1
+        else:
+            measurement = Measurement(
+                index, kind, dims, group, result.median_ms, result.iqr_ms, result.min_ms, result.runs
+            )
+            self._journal.write("measurement", **msgspec.structs.asdict(measurement))
+            self._done[index] = None
+            self._ran += 1
+            self._in_a_row = 0
+            self._last = measurement
+        self._tell("measuring", kind)
+
+    def _await_device(self, gone: DeviceGoneError) -> None:
+        """Wait for a device that went away; CampaignError when it stays away."""
+        self._journal.write("gone", reason=str(gone))
+        begin = time.monotonic()
+        while True:
+            away_s = time.monotonic() - begin
+            if away_s >= self.gone_patience_s:
+                raise CampaignError(
+                    f"the device has been away for {away_s / 60:.0f} minutes: {gone} What was measured is in "
+                    f"{self._journal.path}. Attach it again and resume the campaign."
+                )
+            self._tell("waiting", waiting=f"the device is away: {gone}")
+            try:
+                self._runner.reconnect()
+            except DeviceGoneError as error:
+                gone = error
+                time.sleep(self.pause_s)
+            else:
+                break
+        away_s = time.monotonic() - begin
+        self._away_s += away_s
+        self._journal.write("back", away_s=away_s)
+
+    def _present(self, ask: Callable[[], T]) -> T:
+        """What the device answers, however often it goes away meanwhile."""
+        while True:
+            try:
+                return ask()
+            except DeviceGoneError as error:
+                self._await_device(error)
+
+    def _cool_down(self) -> None:
+        """Wait while the device says that its times cannot be trusted, and repeat what it timed before."""
+        reason = self._present(self._runner.unsteady)
+        if reason is None:
+            return
+        self._supersede([i for i, closed in self._done.items() if closed is None], reason)
+        begin = time.monotonic()
+        while reason is not None:
+            waited = time.monotonic() - begin
+            self._journal.write("waiting", reason=reason, waited_s=waited)
+            if waited >= self.heat_patience_s:
+                raise CampaignError(
+                    f"the device has not become steady in {waited / 60:.0f} minutes: {reason}. What was "
+                    f"measured is in {self._journal.path}. Let it cool, and resume the campaign."
+                )
+            self._tell("waiting", waiting=reason)
+            time.sleep(self.pause_s)
+            reason = self._present(self._runner.unsteady)
 
     def _measure_overhead(self) -> None:
         if self._overhead_ms is None:
@@ -274,14 +354,15 @@ class _Campaign:
             if last and self._time_is_up():
                 self._warn("the reference was slow at the end: the last measurements may be too", took_ms)
                 return
-            self._supersede([i for i, closed in self._done.items() if closed is None], took_ms)
+            slow = [i for i, closed in self._done.items() if closed is None]
+            self._supersede(slow, self._slowness(took_ms))
             took_ms = self._wait(took_ms)
         elif self._baseline is not None and took_ms * SLOWER < self._baseline:
             # The baseline itself was made while the computer was slow, and so was what it approved
             # and what was measured since.
             slow = [i for i, closed in self._done.items() if closed is None or closed > SLOWER * took_ms]
             self._warn("the computer got faster", took_ms)
-            self._supersede(slow, took_ms)
+            self._supersede(slow, self._slowness(took_ms))
         self._baseline = took_ms if self._baseline is None else min(self._baseline, took_ms)
         for index, closed in self._done.items():
             if closed is None:
@@ -300,7 +381,13 @@ class _Campaign:
         while took_ms > SLOWER * self._baseline:
             ratio = took_ms / self._baseline
             waited = time.monotonic() - begin
-            self._journal.write("waiting", median_ms=took_ms, baseline_ms=self._baseline, waited_s=waited)
+            self._journal.write(
+                "waiting",
+                reason=self._slowness(took_ms),
+                median_ms=took_ms,
+                baseline_ms=self._baseline,
+                waited_s=waited,
+            )
             if waited >= self.patience_s:
                 self._warn(f"the computer stayed {ratio:.2f} x slower; that is the new baseline", took_ms)
                 self._baseline = took_ms
@@ -322,7 +409,7 @@ class _Campaign:
         medians, reason = [], ""
         for _ in itertools.repeat(None, times + 2):
             try:
-                medians.append(self._runner.time(model).median_ms)
+                medians.append(self._present(lambda: self._runner.time(model)).median_ms)
             except MeasurementError as error:
                 reason = str(error)
             if len(medians) == times:
@@ -331,17 +418,20 @@ class _Campaign:
             raise CampaignError(f"the device cannot execute even the reference probe: {reason}")
         return min(medians)
 
-    def _supersede(self, indices: list[int], took_ms: float) -> None:
+    def _slowness(self, took_ms: float) -> str:
+        return f"the reference took {took_ms:.4g} ms, its baseline was {self._baseline:.4g} ms"
+
+    def _supersede(self, indices: list[int], reason: str) -> None:
         """Have measurements repeated, unless they were repeated often enough."""
         again = [i for i in indices if self._repeats.get(i, 0) < MAX_REPEATS]
         if not again:
             return
-        reason = f"the reference took {took_ms:.4g} ms, its baseline was {self._baseline:.4g} ms"
         self._journal.write("superseded", indices=again, reason=reason)
         for index in again:
             del self._done[index]
             self._repeats[index] = self._repeats.get(index, 0) + 1
         self._redo.update(again)
+        self._work.give_back(again)
 
     def _warn(self, message: str, took_ms: float) -> None:
         self._journal.write("warning", message=message, median_ms=took_ms, baseline_ms=self._baseline)
@@ -363,7 +453,7 @@ class _Campaign:
         if self._plan.measurements is not None:
             limits.append(self._plan.measurements)
         if self._plan.minutes is not None and rate:
-            left_s = max(0.0, 60 * self._plan.minutes - self._earlier_s - self._seconds())
+            left_s = max(0.0, 60 * self._plan.minutes - self._earlier_s - self._seconds() + self._away_s)
             limits.append(done + round(rate * left_s))
         return min(limits) if limits else None
 

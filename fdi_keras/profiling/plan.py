@@ -20,7 +20,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kinds: of operators; None for all.
         seed: of the design.
         measurements: end after so many configurations of the design; None: no such limit.
-        minutes: end after so much time, waiting and earlier runs included; None: no such limit.
+        minutes: end after so much time, waiting and earlier runs included, but not the time that the device
+            was away; None: no such limit.
         design_version: of the sequence of configurations.
     """
 

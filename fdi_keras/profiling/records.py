@@ -65,7 +65,7 @@ class Records:
         verified: index to the reference in ms that was measured after it.
         overhead_ms: of an invocation; None when the campaign did not get so far.
         baseline_ms: the reference at its best.
-        seconds: all runs together.
+        seconds: all runs together, without the time that the device was away.
         finished: the latest run came to its end.
         warnings: texts of warning events.
     """
@@ -126,6 +126,8 @@ class Records:
             case "resumed":
                 self.plan = msgspec.convert(event["plan"], Plan)
                 self.finished = False
+            case "back":
+                self.seconds -= event["away_s"]
             case "warning":
                 self.warnings.append(event["message"])
             case "finished":

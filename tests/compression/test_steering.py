@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 from synthetic_devices import free, leaf, learned, linear_device, model_of, profile_of
@@ -21,6 +22,7 @@ from fdi_keras.errors import (
     UnsupportedModelError,
     UsageError,
 )
+from fdi_keras.execution_time import WeightFetch
 from fdi_keras.journal import read_journal
 
 L = keras.layers
@@ -89,6 +91,26 @@ def test_the_graph_and_numpy_predict_the_same(profile):
         )
         expected = float(plan.expected_ms(keras.ops.convert_to_tensor(widths)))
         assert expected == pytest.approx(float(plan.predict_ms(widths)), rel=1e-4)
+
+
+def test_weights_that_leave_the_caches_cost_the_same_in_graph_numpy_and_report(profile):
+    full = fdi.predict_latency(network(), profile)
+    fetch = WeightFetch(0.3 * full.weight_bytes, 0.8 * full.weight_bytes, ms_per_byte=1e-6)
+    small_caches = msgspec.structs.replace(profile, weight_fetch=fetch)
+    report = fdi.predict_latency(network(), small_caches)
+    assert report.fetched_share == 1
+    assert report.fetch_ms > 0
+    assert report.total_ms == pytest.approx(full.total_ms + report.fetch_ms)
+    plan = compiled(fdi.LatencyRegularizer(small_caches, strength=0.5)).latency_plan
+    assert plan.predict_ms(plan.full_widths) == pytest.approx(report.total_ms)
+    rng = np.random.default_rng(2)
+    several = np.array(
+        [[rng.integers(1, s.width + 1) if s.kept is None else s.width for s in plan.spaces] for _ in range(6)]
+    )
+    shares = plan.fetched_share(several)
+    assert ((shares > 0) & (shares < 1)).any()
+    together = np.asarray(plan.expected_ms(keras.ops.convert_to_tensor(several, "float32")))
+    np.testing.assert_allclose(together, plan.predict_ms(several), rtol=1e-4)
 
 
 def test_tiles_are_rounded_in_the_graph_as_in_numpy():

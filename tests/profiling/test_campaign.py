@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fdi_keras.devices import DeviceInfo, Runtime, Timing
+from fdi_keras.devices.base import SteadyRunner
 from fdi_keras.errors import (
     CampaignError,
     DeviceBusyError,
@@ -34,7 +35,7 @@ OVERHEAD = build_overhead_probe()
 INFO = DeviceInfo("fake", "a fake device", "computer")
 
 
-class FakeRunner:
+class FakeRunner(SteadyRunner):
     """Answers at once; ``speed`` maps the number of probes timed so far to a factor."""
 
     def __init__(self, speed=lambda probes: 1.0, **runtime):
