@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from recorded_outputs import BY_BYTES, BY_LINES, Recorded, batch_of, damaged, sent
 
-from fdi_keras.devices.benchmark_model import BatchReader, ToolOutput, parse_output
+from fdi_keras.devices.benchmark_model import BatchReader, Statistics, ToolOutput, parse_output
+from fdi_keras.devices.benchmark_model.statistics import parse_statistics
 from fdi_keras.errors import MeasurementError
 
 
@@ -17,8 +18,10 @@ class Tally:
     """What became of damaged outputs.
 
     Attributes:
-        outcomes: by level and outcome: ``"error ..."``, ``"right"``, or ``"undetectable"``
-            for a changed digit that no rule can find in the text alone.
+        outcomes: by level and outcome: the name of an error; ``"right"``; ``"the other run,
+            whole"`` where two runs of one model with the same flags were spliced before the
+            first number; or ``"undetectable"`` for a changed digit that no rule can find in
+            the text alone.
         violations: descriptions of what must never be.
     """
 
@@ -55,6 +58,9 @@ def try_text(runs: dict[str, Recorded], rng: random.Random, tally: Tally) -> Non
         tally.violations.append(f"the CPU passed for the GPU: {what}")
     elif report.regular.median == run.printed_median_us and _fits(timing, run):
         tally.outcomes["text: right"] += 1
+    elif report.regular == _printed(other):
+        # All of another run of the same model with the same flags: every number is the tool's own.
+        tally.outcomes["text: the other run, whole"] += 1
     elif set(ways) & set(BY_BYTES):
         tally.outcomes["text: undetectable"] += 1
     else:
@@ -87,6 +93,12 @@ def try_batch(runs: dict[str, Recorded], rng: random.Random, tally: Tally) -> No
         tally.violations.append(f"a damaged batch passed for whole: {broken!r}")
     tally.outcomes["batch: whole" if reader.finished else "batch: incomplete"] += 1
     tally.outcomes["batch: results"] += len(results)
+
+
+def _printed(run: Recorded) -> Statistics | None:
+    """The second line of numbers of an output."""
+    lines = [line for line in run.output.stdout.decode().splitlines() if line.startswith("INFO: count=")]
+    return parse_statistics(lines[1].removeprefix("INFO: ")) if len(lines) == 2 else None
 
 
 def _fits(timing, run: Recorded) -> bool:
