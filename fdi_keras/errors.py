@@ -16,7 +16,14 @@ The hierarchy::
     │   ├── DeviceGoneError       the cable, the phone or the adb server went away in the middle
     │   │   └── DeviceSilentError it is still there and did not answer in time
     │   ├── CommandFailedError    the phone carried out what was asked, and it failed
+    │   ├── RunnerNotFoundError   no benchmark_model for a phone, and none could be fetched
     │   └── MeasurementError      one measurement failed: a crash, a time-out, a refused model
+    │       ├── OutputDamagedError       its output is cut, out of order or contradicts itself
+    │       ├── ToolCrashedError         the tool was killed or crashed
+    │       ├── ModelRefusedError        the runtime does not execute this model
+    │       ├── DelegateNotAppliedError  another processor would have run this model
+    │       ├── RuntimeRefusedError      the tool lacks what this runtime needs, for any model
+    │       └── EnergyUnavailableError   energy cannot be measured now, or not on this phone
     ├── CampaignError             a campaign that cannot start, resume or learn anything
     ├── ProfileError
     │   ├── ProfileNotFoundError
@@ -87,6 +94,34 @@ class CommandFailedError(DeviceError):
 
 class MeasurementError(DeviceError):
     """One measurement failed; the campaign goes on."""
+
+
+class OutputDamagedError(MeasurementError):
+    """Output that is cut, out of order or contradicts itself; measuring again may help."""
+
+
+class ToolCrashedError(MeasurementError):
+    """The measuring tool was killed or crashed, for want of memory for example."""
+
+
+class ModelRefusedError(MeasurementError):
+    """The runtime does not execute this model; measuring again is of no use."""
+
+
+class DelegateNotAppliedError(MeasurementError):
+    """The accelerator did not take this model, so another processor would have been timed."""
+
+
+class RuntimeRefusedError(MeasurementError):
+    """The tool lacks what this runtime needs: no model can be measured with it."""
+
+
+class EnergyUnavailableError(MeasurementError):
+    """Energy cannot be measured: the phone charges, does not tell its current, or shows no difference."""
+
+
+class RunnerNotFoundError(DeviceError, LookupError):
+    """No measuring tool for this phone was found, and none could be fetched."""
 
 
 class CampaignError(FdiError):

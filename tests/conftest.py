@@ -9,6 +9,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 # The networks and devices that several folders' tests share import by their own name.
 sys.path.insert(0, str(Path(__file__).parent / "compression"))
+# The stand-in of the phone's tool is a package of its own.
+sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 

@@ -24,11 +24,17 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What executes models on a device. Times made by different runtimes do not compare.
 
     Attributes:
-        name: ``"litert"``.
-        version: as its package reports it.
-        delegate: which kernels run the operators (``"xnnpack"``).
+        name: ``"litert"`` on this computer, ``"benchmark_model"`` on a phone.
+        version: as its package reports it; of ``benchmark_model``, which reports none,
+            the beginning of the hash of its file.
+        delegate: which kernels run the operators: ``"xnnpack"``, ``"none"`` (the
+            runtime's own), ``"gpu"`` or ``"nnapi"``.
         threads: how many threads a model may use.
         precision: of tensors and arithmetic.
+        cores: which cores it is bound to: ``""`` any, ``"big"``, ``"little"``, or a
+            mask in hexadecimal digits without ``0x``.
+        cpu_mask: the mask that stands for ``cores`` on the device, ``""`` for any.
+        binary_sha256: of the file of ``benchmark_model``, 64 hexadecimal digits.
     """
 
     name: str
@@ -36,6 +42,23 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delegate: str = "xnnpack"
     threads: int = 1
     precision: str = "float32"
+    cores: str = ""
+    cpu_mask: str = ""
+    binary_sha256: str = ""
+
+    @property
+    def variant(self) -> str:
+        """What tells it from the other runtimes of its device, as part of a file's name.
+
+        >>> Runtime("litert", "2.1").variant
+        'litert-xnnpack'
+        >>> Runtime("benchmark_model", "9f2c", "none", cores="big", cpu_mask="f0").variant
+        'benchmark_model-none-big'
+        """
+        parts = [self.name, self.delegate]
+        if self.precision != "float32":
+            parts.append(self.precision)
+        return "-".join([*parts, self.cores] if self.cores else parts)
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

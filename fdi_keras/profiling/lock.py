@@ -29,8 +29,8 @@ class Holder(msgspec.Struct):
 class DeviceLock:
     """Held in a ``with`` statement; the operating system releases it when the process dies.
 
-    Threads and version are not part of its name: a campaign with two threads
-    disturbs one with a single thread all the same.
+    Only the device and the name of the runtime are in its name: a campaign with two
+    threads, or on other cores, disturbs one with a single thread all the same.
 
     Raises:
         DeviceBusyError: somebody else holds it; the message says who.
@@ -39,7 +39,7 @@ class DeviceLock:
 
     def __init__(self, device_id: str, runtime: Runtime, journal: str | PathLike[str]):
         self._what = f"{device_id} ({runtime.name}, {runtime.delegate})"
-        record = journal_path("locks", campaign_name(device_id, runtime))
+        record = journal_path("locks", f"{device_id}-{runtime.name}")
         self._holder = record.with_suffix(".json")
         self._lock = filelock.FileLock(record.with_suffix(".lock"))
         self._journal = Path(journal)
@@ -78,5 +78,5 @@ class DeviceLock:
 
 
 def campaign_name(device_id: str, runtime: Runtime) -> str:
-    """What the campaigns of a device and runtime are called, their lock and their journal too."""
-    return f"{device_id}-{runtime.name}-{runtime.delegate}"
+    """What the journal of the campaigns of a device and runtime is called."""
+    return f"{device_id}-{runtime.variant}"

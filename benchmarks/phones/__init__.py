@@ -1,0 +1,1 @@
+"""Measured claims about phones, on stand-in phones."""
