@@ -13,6 +13,9 @@ The hierarchy::
     ├── DeviceError
     │   ├── DeviceNotFoundError   no such device
     │   ├── DeviceBusyError       another campaign holds the device and runtime
+    │   ├── DeviceGoneError       the cable, the phone or the adb server went away in the middle
+    │   │   └── DeviceSilentError it is still there and did not answer in time
+    │   ├── CommandFailedError    the phone carried out what was asked, and it failed
     │   └── MeasurementError      one measurement failed: a crash, a time-out, a refused model
     ├── CampaignError             a campaign that cannot start, resume or learn anything
     ├── ProfileError
@@ -58,6 +61,28 @@ class DeviceNotFoundError(DeviceError, LookupError):
 
 class DeviceBusyError(DeviceError):
     """Another campaign is running on the same device and runtime."""
+
+
+class DeviceGoneError(DeviceError):
+    """A device, or what leads to it, went away: what was under way has no result."""
+
+
+class DeviceSilentError(DeviceGoneError):
+    """A device did not answer in time; it may be frozen, or only busy."""
+
+
+class CommandFailedError(DeviceError):
+    """A command or a file transfer was refused by the phone itself.
+
+    Attributes:
+        code: exit status of the command; 1 for a file transfer.
+        stderr: what the phone said about it, as it came.
+    """
+
+    def __init__(self, message: str, code: int = 1, stderr: str = ""):
+        super().__init__(message)
+        self.code = code
+        self.stderr = stderr
 
 
 class MeasurementError(DeviceError):
