@@ -64,10 +64,10 @@ class Deadline:
         """Which limit was met."""
         if self.step_s is not None and time.monotonic() < self._end:
             return f"said nothing for {self.step_s:g} s"
-        return f"did not answer within {self.seconds:g} s"
+        return f"did not answer within {self.seconds:.3g} s"
 
 
-class Connection(adbutils.AdbConnection):  # type: ignore[misc]
+class Connection(adbutils.AdbConnection):
     """A connection that starts no server, sends whole requests and keeps to a deadline."""
 
     def __init__(self, host: str, port: int, deadline: Deadline):
@@ -131,7 +131,7 @@ class Connection(adbutils.AdbConnection):  # type: ignore[misc]
             self.conn.close()
 
 
-class Client(adbutils.AdbClient):  # type: ignore[misc]
+class Client(adbutils.AdbClient):
     """adbutils' client on :class:`Connection`. One deadline for all that is done with it."""
 
     def __init__(self, host: str, port: int, deadline: Deadline):
