@@ -20,6 +20,7 @@ import re
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -83,7 +84,8 @@ class StandInPhone:
         self._attached: dict[tuple[int, bool], str] = {}
         self._listener: asyncio.Server | None = None
         self._ready = threading.Event()
-        tools.furnish(self.root, properties or {}, simpleperf)
+        number = f"SI{zlib.crc32(bytes(self.root)):08X}"
+        tools.furnish(self.root, {"ro.serialno": number, **(properties or {})}, simpleperf)
 
     # What the phone is
 

@@ -33,6 +33,11 @@ esac
 if [ -f "$state/$file" ]; then cat "$state/$file"; else echo "Can't find service: $1" >&2; exit 1; fi
 """,
     "cmd": """
+if [ "$1 $2" = "power help" ]; then
+    echo "Power manager (power) commands:"
+    [ -f "$state/fixed_performance" ] && echo "  set-fixed-performance-mode-enabled [true|false]"
+    exit 0
+fi
 if [ "$1 $2" != "power set-fixed-performance-mode-enabled" ]; then
     echo "cmd: Can't find service: $1" >&2; exit 20
 fi
