@@ -153,8 +153,12 @@ def ask(host: str, port: int, request: str, timeout_s: float) -> str:
     with talking(f"the adb server at {host}:{port}", deadline):
         with contextlib.closing(Connection(host, port, deadline)) as connection:
             connection.send_command(request)
-            status = connection.receive_exactly(4)
-            text = _block(connection) if status in (b"OKAY", b"FAIL") else ""
+            status = length = connection.receive_exactly(4)
+            if status == b"OKAY":
+                length = connection.receive_exactly(4)
+            if length in (b"OKAY", b"FAIL"):  # pairing answers that it has begun, and then how it went
+                status, length = length, connection.receive_exactly(4)
+            text = _block(connection, length) if status in (b"OKAY", b"FAIL") else ""
         if status == b"OKAY":
             return text
         if status == b"FAIL":
@@ -162,10 +166,10 @@ def ask(host: str, port: int, request: str, timeout_s: float) -> str:
         raise DeviceGoneError(f"what answers at {host}:{port} is no adb server.")
 
 
-def _block(connection: Connection) -> str:
-    """A text with four hexadecimal digits of length before it."""
+def _block(connection: Connection, length: bytes) -> str:
+    """A text of that length, which is in four hexadecimal digits."""
     with _sane():
-        size = int(connection.receive_exactly(4), 16)
+        size = int(length, 16)
     return connection.receive_exactly(size).decode(errors="replace")
 
 

@@ -55,14 +55,29 @@ class PhoneDevice:
         return self.link.id
 
     @property
+    def attached(self) -> AttachedPhone:
+        """How its adb server lists it; looked up if that was not told at the beginning.
+
+        Raises:
+            DeviceGoneError: it is not listed, or the server does not answer.
+        """
+        if self._attached is None:
+            self._attached = self._look()
+        return self._attached
+
+    @property
     def info(self) -> DeviceInfo:
-        """How it is now; asks the phone, for two seconds at most."""
+        """How it is now; asks server and phone, for two seconds each at most."""
+        self._attached = None
         return self.describe()
 
     def describe(self, timeout_s: float = DESCRIBE_S) -> DeviceInfo:
-        """The same within another time; a phone that cannot be asked says why in its state."""
+        """The same within another time, and as it was listed at the beginning if that was told.
+
+        A phone that cannot be asked says in its state why not.
+        """
         try:
-            attached = self._attached or self._look()
+            attached = self.attached
         except DeviceError as error:
             return self._info("phone", f"not reached: {error}", {})
         known: dict[str, Any] = {"adb_state": attached.state, "adb_server": self.link.server.label}

@@ -38,16 +38,17 @@ def servers_told(adb: Sequence[str] | None = None) -> list[AdbServer]:
     """The adb servers to look at: that of this computer first, then those named.
 
     Args:
-        adb: ``HOST:PORT`` each, or ``none`` for not the one of this computer; None: what
-            ``FDI_ADB`` says.
+        adb: ``HOST:PORT`` each; None or none given: those that ``FDI_ADB`` names. The word ``none``,
+            here or there, leaves out the one of this computer.
 
     Raises:
         UsageError: one is no address.
     """
-    if not adb:
-        adb = [text for text in os.environ.get(VARIABLE, "").split(",") if text.strip()]
-    named = [text for text in adb if text.strip().lower() != NONE]
-    servers = [] if len(named) < len(adb) else [default_server()]
+    usual = [text.strip() for text in os.environ.get(VARIABLE, "").split(",") if text.strip()]
+    # Whoever said in the environment that this computer's server be left alone means it always.
+    alone = any(text.lower() == NONE for text in [*usual, *(adb or ())])
+    named = [text for text in adb or usual if text.strip().lower() != NONE]
+    servers = [] if alone else [default_server()]
     return list(dict.fromkeys([*servers, *map(parse_server, named)]))
 
 
@@ -64,7 +65,7 @@ def attached_phones(adb: Sequence[str] | None = None) -> tuple[list[PhoneDevice]
     phones: list[PhoneDevice] = []
     notes: list[str] = []
     servers = servers_told(adb)
-    for server, found in zip(servers, _at_once(look, servers), strict=True):
+    for server, found in zip(servers, at_once(look, servers), strict=True):
         if isinstance(found, str):
             notes.append(found)
         else:
@@ -79,7 +80,7 @@ def find_phones(adb: Sequence[str] | None = None) -> Found:
         UsageError: an address that is none.
     """
     phones, notes = attached_phones(adb)
-    return Found(_at_once(lambda phone: phone.describe(DESCRIBE_S), phones), notes)
+    return Found(at_once(lambda phone: phone.describe(DESCRIBE_S), phones), notes)
 
 
 def open_phone(name: str, adb: Sequence[str] | None = None) -> PhoneDevice:
@@ -110,7 +111,7 @@ def open_phone(name: str, adb: Sequence[str] | None = None) -> PhoneDevice:
     return matching[0]
 
 
-def _at_once(act: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+def at_once(act: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
     """Do it to all at the same time; each must end by itself."""
     if not items:
         return []

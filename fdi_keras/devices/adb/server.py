@@ -1,7 +1,7 @@
 """Adb servers: find adb, start its server, ask which phones it has, connect and pair more.
 
-The server on this computer is started when none answers. Servers elsewhere (a rack of
-phones) are only talked to. Whether something succeeded is known for certain: adb says
+The default server of this computer is started when none answers. Others (a rack of phones
+elsewhere, a tunnel to it) are only talked to. Whether something succeeded is known for certain: adb says
 it in words, and words that are not known to mean success are an error.
 """
 
@@ -80,14 +80,14 @@ class AdbServer(msgspec.Struct, frozen=True):
         return f"{self.host}:{self.port}"
 
     @property
-    def is_here(self) -> bool:
-        """Whether it runs on this computer, and may be started by us."""
-        return self.host in LOOPBACK
-
-    @property
     def is_default(self) -> bool:
         """Whether phones of this server go by their serial alone."""
         return self == default_server()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we may start it: another port of this computer may be a tunnel to elsewhere."""
+        return self.host in LOOPBACK and self.is_default
 
     def answers(self, timeout_s: float = 0.5) -> bool:
         """Whether an adb server runs there now."""
@@ -114,15 +114,15 @@ class AdbServer(msgspec.Struct, frozen=True):
         return parse_phones(self._ask("host:devices-l", timeout_s))
 
     def ensure(self) -> None:
-        """Start it when none answers; its output is kept off the screen.
+        """Start it when none answers and it is :attr:`is_ours`; its output is kept off the screen.
 
         Raises:
-            DeviceError: adb is missing or does not start, with its words; a server
-                elsewhere does not answer.
+            DeviceError: adb is missing or does not start, with its words; another server
+                does not answer.
         """
         if self.answers():
             return
-        if not self.is_here:
+        if not self.is_ours:
             raise DeviceGoneError(
                 f"no adb server answers at {self.label}. Start it there so that it listens to the network: "
                 f"adb -a -P {self.port} nodaemon server."

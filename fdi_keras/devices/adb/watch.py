@@ -47,7 +47,7 @@ async def follow_phones(server: AdbServer, start: bool = True) -> AsyncGenerator
 
     Args:
         server: an adb server.
-        start: start it when it does not run, if it belongs on this computer.
+        start: start it when it does not run, if it is the default one of this computer.
     """
     wait = RETRY_S[0]
     told = ""
