@@ -12,6 +12,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "compression"))
 
 import pytest
+from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below
+    adb_program,
+    adb_server,
+    link,
+    make_phone,
+    own_adb_server,
+    phone,
+)
 
 
 @pytest.fixture(autouse=True)

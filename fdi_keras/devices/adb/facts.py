@@ -198,7 +198,7 @@ def parse_facts(text: str, mark: str) -> PhoneFacts:
     sdk = said.pop("sdk")
     abis = said.pop("abis")
     return PhoneFacts(
-        **said,  # type: ignore[arg-type]
+        **said,
         sdk=_number(sdk, 1, 10_000),
         abis=tuple(abi.strip() for abi in (abis or "").split(",") if abi.strip()),
         cores=_cores(parts.get("cores", "")),
