@@ -130,6 +130,10 @@ class StandInPhone:
     def free_bytes(self) -> int:
         return int(self.read("free_kb")) * 1024
 
+    def lost_bytes(self) -> int:
+        place = self.state / "lost_bytes"
+        return int(place.read_text()) if place.exists() else 0
+
     def environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self.root}/bin:/usr/local/bin:/usr/bin:/bin",

@@ -229,6 +229,7 @@ async def _send(phone: StandInPhone, stream: Stream, spec: str) -> None:
             place.unlink(missing_ok=True)  # adbd removes what it could not finish
         await _fail(stream, failure)
         return
+    os.truncate(place, max(0, written - phone.lost_bytes()))
     place.chmod(stat.S_IMODE(int(mode)))
     os.utime(place, (length, length))
     await stream.write(b"OKAY" + bytes(4))

@@ -132,14 +132,24 @@ class Connection(adbutils.AdbConnection):
 
 
 class Client(adbutils.AdbClient):
-    """adbutils' client on :class:`Connection`. One deadline for all that is done with it."""
+    """adbutils' client on :class:`Connection`, in a ``with`` statement; one deadline for all that is done.
+
+    adbutils forgets to close a connection on which a phone was refused: here all are closed at the end.
+    """
 
     def __init__(self, host: str, port: int, deadline: Deadline):
         super().__init__(host, port)
         self._deadline = deadline
+        self._made = contextlib.ExitStack()
 
     def make_connection(self, timeout: float | None = None) -> Connection:
-        return Connection(self.host, self.port, self._deadline)
+        return self._made.enter_context(contextlib.closing(Connection(self.host, self.port, self._deadline)))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._made.close()
 
 
 def ask(host: str, port: int, request: str, timeout_s: float) -> str:
@@ -188,11 +198,10 @@ def to_phone(
     """
     deadline = Deadline(timeout_s, silence_s)
     whom = f"phone {serial}"
-    with contextlib.ExitStack() as stack:
+    with Client(host, port, deadline) as client:
         with talking(whom, deadline):
             with _sane():
-                connection: Connection = Client(host, port, deadline).device(serial=serial).open_transport()
-            stack.enter_context(contextlib.closing(connection))
+                connection: Connection = client.device(serial=serial).open_transport()
             connection.whom = whom
             connection.send_command(service)
             connection.check_okay()
@@ -202,8 +211,8 @@ def to_phone(
 def features(host: str, port: int, serial: str, timeout_s: float) -> frozenset[str]:
     """What the phone's adb daemon can do (``shell_v2``, ...)."""
     deadline = Deadline(timeout_s)
-    with talking(f"phone {serial}", deadline), _sane():
-        known: str = Client(host, port, deadline).device(serial=serial).get_features()
+    with talking(f"phone {serial}", deadline), Client(host, port, deadline) as client, _sane():
+        known: str = client.device(serial=serial).get_features()
         return frozenset(known.split(","))
 
 

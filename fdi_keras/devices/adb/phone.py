@@ -17,7 +17,7 @@ from typing import Any
 from fdi_keras.devices.adb import sync
 from fdi_keras.devices.adb.server import AdbServer
 from fdi_keras.devices.adb.shell import Line, Output, Stream, quote, script_of, service_of
-from fdi_keras.errors import DeviceGoneError, StorageError, UsageError
+from fdi_keras.errors import CommandFailedError, DeviceGoneError, StorageError, UsageError
 
 __all__ = ["FOLDER", "Line", "Output", "PhoneLink", "quote"]
 
@@ -159,13 +159,14 @@ class PhoneLink:
             ):
                 for remote, data in contents.items():
                     sync.send(connection, data, parts[remote], mode)
-            # The size is asked for once more because a full disk is not always reported.
-            steps = [
-                f'[ "$(wc -c < {quote(part)})" -eq {len(contents[remote])} ] && chmod {mode:o} {quote(part)}'
-                f" && mv -f {quote(part)} {quote(remote)}"
-                for remote, part in parts.items()
-            ]
-            done = self.run(" && ".join(steps), timeout_s=deadline.rest())
+                    # Asked for once more, because a full disk is not always reported.
+                    size = sync.size_of(connection, parts[remote])
+                    if size != len(data):
+                        raise CommandFailedError(
+                            f"the phone kept {size} of the {len(data)} bytes of {remote}. Free some space on it."
+                        )
+            moves = [f"mv -f {quote(part)} {quote(remote)}" for remote, part in parts.items()]
+            done = self.run(" && ".join(moves), timeout_s=deadline.rest())
             done.checked(f"writing {', '.join(contents)}")
         except BaseException:
             self._forget(parts.values())
