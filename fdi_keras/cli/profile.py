@@ -97,7 +97,7 @@ def profile(
             )
     except KeyboardInterrupt:
         raise click.exceptions.Exit(_say_how_to_resume(device, out)) from None
-    path = out or default_profile_path(device, learned.runtime.threads)
+    path = out or default_profile_path(device, learned.runtime)
     seconds = time.monotonic() - begin
     if as_json:
         console.print_json(_document(learned, path, seconds))

@@ -6,9 +6,9 @@ bytes of a ``.tflite`` file. Importing this package loads no LiteRT: that happen
 in a child process, whose crash costs one measurement and not the campaign.
 """
 
-from fdi_keras.devices.base import Device, DeviceInfo, Runner, Runtime, Timing
+from fdi_keras.devices.base import Device, DeviceInfo, Runner, Runtime, RuntimeChoice, Timing
 from fdi_keras.devices.local import LocalDevice
-from fdi_keras.devices.registry import find_devices, list_devices, open_device
+from fdi_keras.devices.registry import find_devices, list_devices, open_device, open_runner
 
 __all__ = [
     "Device",
@@ -16,8 +16,10 @@ __all__ = [
     "LocalDevice",
     "Runner",
     "Runtime",
+    "RuntimeChoice",
     "Timing",
     "find_devices",
     "list_devices",
     "open_device",
+    "open_runner",
 ]

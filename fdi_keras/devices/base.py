@@ -49,6 +49,17 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     binary_sha256: str = ""
 
     @property
+    def text(self) -> str:
+        """For people.
+
+        >>> Runtime("benchmark_model", "9f2c", "gpu", precision="float16").text
+        'benchmark_model 9f2c (gpu, float16)'
+        """
+        parts = [self.delegate, *([] if self.precision == "float32" else [self.precision])]
+        parts += [f"cores {self.cores}"] if self.cores else []
+        return f"{self.name} {self.version} ({', '.join(parts)})"
+
+    @property
     def variant(self) -> str:
         """What tells it from the other runtimes of its device, as part of a file's name.
 
@@ -61,6 +72,24 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.precision != "float32":
             parts.append(self.precision)
         return "-".join([*parts, self.cores] if self.cores else parts)
+
+
+class RuntimeChoice(msgspec.Struct, frozen=True):
+    """How a device shall execute models, as :meth:`Device.open` takes it.
+
+    Attributes:
+        threads: of the CPU; 1 when left out, or what a resumed campaign had.
+        delegate, cores, precision: see there; phones have a choice.
+        benchmark_model: on phones, the tool's file.
+        adb: adb servers to look for phones at, beside that of this computer.
+    """
+
+    threads: int | None = None
+    delegate: str = "xnnpack"
+    cores: str = ""
+    precision: str = "float32"
+    benchmark_model: str | None = None
+    adb: tuple[str, ...] | None = None
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fdi_keras.devices.adb.search import Found, find_phones, open_phone
-from fdi_keras.devices.base import Device, DeviceInfo
+from fdi_keras.devices.base import Device, DeviceInfo, Runner, RuntimeChoice
 from fdi_keras.devices.local import LocalDevice
 from fdi_keras.devices.phone import Phone
 from fdi_keras.errors import DeviceNotFoundError
@@ -53,3 +53,20 @@ def open_device(name: str = "local", adb: Sequence[str] | None = None) -> Device
             "'fdi devices' lists them."
         ) from None
     return Phone(found.link.serial, found.link.server, found.attached)
+
+
+def open_runner(name: str = "local", choice: RuntimeChoice | None = None) -> Runner:
+    """A runner of this device that executes models as was chosen.
+
+    Raises:
+        DeviceError: as of :func:`open_device` and of :meth:`Device.open`.
+        UsageError: a choice that the device does not have.
+    """
+    choice = choice or RuntimeChoice()
+    return open_device(name, choice.adb).open(
+        1 if choice.threads is None else choice.threads,
+        delegate=choice.delegate,
+        cores=choice.cores,
+        precision=choice.precision,
+        benchmark_model=choice.benchmark_model,
+    )

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from fdi_keras.devices import open_device
+from fdi_keras.devices import RuntimeChoice, open_runner
 from fdi_keras.errors import ModelFileError, UnknownOperatorsError
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
@@ -226,7 +227,11 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
 
 
 def measure_latency(
-    model: Any, device: str = "local", threads: int = 1, seconds: float = 2.0
+    model: Any,
+    device: str = "local",
+    threads: int = 1,
+    seconds: float = 2.0,
+    runtime: RuntimeChoice | None = None,
 ) -> MeasuredLatency:
     """Time a network on a device, for real, with batch size 1 and float32.
 
@@ -235,31 +240,35 @@ def measure_latency(
         device: id of the device, as ``fdi devices`` lists it.
         threads: threads of the runtime.
         seconds: how long to keep measuring.
+        runtime: how a phone shall execute the network; its threads are those above.
 
     Raises:
         DeviceNotFoundError, MeasurementError, ExportError, ModelFileError.
     """
-    return measure_interleaved([model], device, threads, seconds)[0]
+    return measure_interleaved([model], device, threads, seconds, runtime)[0]
 
 
 def measure_interleaved(
-    models: Sequence[Any], device: str = "local", threads: int = 1, seconds: float = 2.0
+    models: Sequence[Any],
+    device: str = "local",
+    threads: int = 1,
+    seconds: float = 2.0,
+    runtime: RuntimeChoice | None = None,
 ) -> list[MeasuredLatency]:
     """Time several networks in turns, so that a drift of the device hits all alike.
 
     Args:
         models: as in :func:`measure_latency`.
         seconds: for each network.
+        runtime: as there.
     """
     contents = [as_litert(model) for model in models]
-    with open_device(device).open(threads=threads) as runner:
+    choice = msgspec.structs.replace(runtime or RuntimeChoice(), threads=threads)
+    with open_runner(device, choice) as runner:
         timings = runner.time_interleaved(contents, rounds=20, budget_s=seconds)
-        runtime = runner.runtime
+        used = runner.runtime
     measured = [
-        MeasuredLatency(
-            t.median_ms, t.iqr_ms, t.min_ms, t.runs, device, threads, f"{runtime.name} {runtime.version}"
-        )
-        for t in timings
+        MeasuredLatency(t.median_ms, t.iqr_ms, t.min_ms, t.runs, device, threads, used.text) for t in timings
     ]
     for model, result in zip(models, measured, strict=True):
         if has_history(model):

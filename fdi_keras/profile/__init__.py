@@ -7,12 +7,12 @@ from fdi_keras.profile.files import (
     own_profiles,
     profile_folder,
 )
-from fdi_keras.profile.learn import (
+from fdi_keras.profile.learn import learn_profile, refit
+from fdi_keras.profile.measure import (
     campaign_journal,
     default_profile_path,
-    learn_profile,
     profile_device,
-    refit,
+    profile_devices,
 )
 from fdi_keras.profile.profile import DeviceProfile, FailedProbe, MeasurementTable
 
@@ -28,6 +28,7 @@ __all__ = [
     "load_profile",
     "own_profiles",
     "profile_device",
+    "profile_devices",
     "profile_folder",
     "refit",
 ]

@@ -1,20 +1,16 @@
-"""From measurements to a profile: learning, refitting, and the whole way from the device."""
+"""From measurements to a profile: learning and refitting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from os import PathLike
-from pathlib import Path
 
 import msgspec
 
-from fdi_keras.devices import open_device
 from fdi_keras.errors import CampaignError
 from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model, fit_weight_fetch
 from fdi_keras.execution_time.weight_fetch import SOURCE
-from fdi_keras.journal import journal_path
 from fdi_keras.operators import KINDS
-from fdi_keras.profile.files import check_writable, profile_folder
 from fdi_keras.profile.profile import (
     DeviceProfile,
     FailedProbe,
@@ -23,13 +19,9 @@ from fdi_keras.profile.profile import (
     table_columns,
 )
 from fdi_keras.profiling import (
-    CampaignProgress,
     Measurement,
-    Plan,
     Records,
-    campaign_name,
     read_records,
-    run_campaign,
 )
 
 #: Fewest measurements of a kind to learn its model from (our choice: enough that two
@@ -38,81 +30,6 @@ FEWEST = 5
 
 #: Called with the kind that is being learned, how many are done, and how many there are.
 LearnProgress = Callable[[str, int, int], None]
-
-
-def profile_device(
-    device: str = "local",
-    minutes: float | None = None,
-    measurements: int | None = None,
-    kinds: Sequence[str] | None = None,
-    threads: int | None = None,
-    out: str | PathLike[str] | None = None,
-    resume: bool = False,
-    seed: int | None = None,
-    progress: Callable[[CampaignProgress], None] | None = None,
-) -> DeviceProfile:
-    """Time operators on a device, learn its execution-time models, save the profile.
-
-    Args:
-        device: id of the device, see ``fdi devices``.
-        minutes: time the campaign may take; 10 when ``measurements`` is not given either.
-        measurements: how many configurations to time.
-        kinds: of operators; all when left out.
-        threads: of the runtime; 1 when left out.
-        out: the profile's file; :func:`default_profile_path` when left out.
-        resume: go on with the campaign that was broken off. What is left out above is
-            then as it was; ``minutes`` and ``measurements`` count from its beginning,
-            so that larger ones extend a campaign that has ended.
-        seed: of the design; 0 when left out.
-        progress: called after every measurement.
-
-    Raises:
-        DeviceNotFoundError: there is no such device.
-        DeviceBusyError: another campaign holds it.
-        CampaignError: nothing to resume, or nothing could be learned.
-        StorageError: journal or profile cannot be written. What was measured is in the
-            journal and can be resumed.
-        UsageError: an unknown kind or an impossible limit.
-    """
-    opened = open_device(device)
-    runner = opened.open(1 if threads is None else threads)
-    journal = campaign_journal(device)
-    if resume:
-        before = read_records(journal)
-        if threads is None and before.runtime.threads != runner.runtime.threads:
-            runner = opened.open(before.runtime.threads)
-        kinds = before.plan.kinds if kinds is None else kinds
-        seed = before.plan.seed if seed is None else seed
-        if minutes is None and measurements is None:
-            minutes, measurements = before.plan.minutes, before.plan.measurements
-    plan = Plan(list(kinds) if kinds is not None else None, seed or 0, measurements, minutes).checked()
-    path = Path(out) if out is not None else default_profile_path(device, runner.runtime.threads)
-    check_writable(path)
-    with runner:
-        records = run_campaign(runner, plan, journal, device=opened.info, resume=resume, progress=progress)
-
-    def tell(kind: str, done: int, total: int) -> None:
-        if progress:
-            progress(CampaignProgress("learning", done, total, kind=kind))
-
-    profile = learn_profile(records, name=path.stem, progress=tell)
-    profile.save(path)
-    return profile
-
-
-def campaign_journal(device: str = "local") -> Path:
-    """The journal of the latest campaign on a device.
-
-    Raises:
-        DeviceNotFoundError: there is no such device.
-    """
-    runner = open_device(device).open()
-    return journal_path("campaigns", campaign_name(device, runner.runtime))
-
-
-def default_profile_path(device: str = "local", threads: int = 1) -> Path:
-    """Where :func:`profile_device` saves, when not told otherwise: the user's profile folder."""
-    return profile_folder() / (f"{device}.json" if threads == 1 else f"{device}-{threads}-threads.json")
 
 
 def learn_profile(

@@ -273,6 +273,7 @@ class _Campaign:
     def _record(self, index: int, configuration: Configuration, result: Timing | MeasurementError) -> None:
         kind, dims, group = configuration
         self._redo.discard(index)
+        self._work.finish(index)
         if isinstance(result, MeasurementError):
             self._journal.write("failure", index=index, kind=kind, dims=dims, reason=str(result))
             self._failed.add(index)

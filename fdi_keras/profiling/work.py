@@ -6,6 +6,8 @@ import heapq
 import threading
 from collections.abc import Collection, Iterable, Iterator
 
+import msgspec
+
 from fdi_keras.profiling.design import Configuration, configurations
 from fdi_keras.profiling.plan import Plan
 
@@ -20,8 +22,8 @@ class Work:
         plan: how far the design goes.
         done: places in the design that need not be timed.
 
-    Several phones of one model share one: each takes what it can do next, so that a fast
-    phone does more, and what a phone that left had taken goes back.
+    What is taken is either finished or given back. Whoever finds nothing left waits for what
+    others still have: they may give it back.
 
     Example::
 
@@ -35,47 +37,92 @@ class Work:
 
     def __init__(self, plan: Plan, done: Collection[int] = ()):
         self._measurements = plan.measurements
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._fresh: Iterator[Item] = enumerate(configurations(plan.kinds, plan.seed))
-        self._taken: dict[int, Configuration] = {}
+        self._known: dict[int, Configuration] = {}
         self._returned: list[int] = []
+        self._out: dict[int, int] = {}  # taken and not yet finished, by the thread that took it
         self._done = set(done)
 
     def take(self, count: int) -> list[Item]:
-        """Up to ``count`` configurations, those that were given back first; none when nothing is left."""
-        with self._lock:
-            found: list[Item] = []
-            while len(found) < count and self._returned:
-                index = heapq.heappop(self._returned)
-                found.append((index, self._taken[index]))
-            while len(found) < count:
-                item = self._next()
-                if item is None:
-                    break
-                found.append(item)
-            return found
+        """Up to ``count`` configurations, those that were given back first; none when all is finished."""
+        with self._changed:
+            while True:
+                found = [item for item in (self._next() for _ in range(count)) if item is not None]
+                self._out |= {index: threading.get_ident() for index, _ in found}
+                if found or not self._others_have_some():
+                    return found
+                self._changed.wait(1.0)
+
+    def finish(self, index: int) -> None:
+        """It has a result."""
+        with self._changed:
+            self._out.pop(index, None)
+            self._changed.notify_all()
 
     def give_back(self, indices: Iterable[int]) -> None:
         """Have configurations timed after all, or again: they come before all others."""
-        with self._lock:
+        with self._changed:
             for index in indices:
                 self._look_up(index)
+                self._out.pop(index, None)
                 if index not in self._returned:
                     heapq.heappush(self._returned, index)
+            self._changed.notify_all()
+
+    def _others_have_some(self) -> bool:
+        return any(thread != threading.get_ident() for thread in self._out.values())
 
     def _next(self) -> Item | None:
+        if self._returned:
+            index = heapq.heappop(self._returned)
+            return index, self._known[index]
+        if self._measurements is not None and len(self._known) >= self._measurements:
+            return None
         for index, configuration in self._fresh:
-            self._taken[index] = configuration
-            if self._measurements is not None and index >= self._measurements:
-                return None
+            self._known[index] = configuration
             if index not in self._done:
                 return index, configuration
+            if self._measurements is not None and index + 1 >= self._measurements:
+                return None
         return None
 
     def _look_up(self, index: int) -> None:
         """Of a place that an earlier run took, the configuration is not known yet."""
-        while index not in self._taken:
+        while index not in self._known:
             place, configuration = next(self._fresh)
-            self._taken[place] = configuration
+            self._known[place] = configuration
             if place not in self._done and place != index:
                 heapq.heappush(self._returned, place)
+
+
+class Share(Work):
+    """What one of several devices times: first some of its own, then what it takes of the common work.
+
+    Args:
+        plan: as of the common work.
+        common: what the devices share.
+        own: the first so many configurations of the design, which every device times, so
+            that it shows whether they agree.
+        done: places that this device has timed.
+    """
+
+    def __init__(self, plan: Plan, common: Work, own: int, done: Collection[int] = ()):
+        measurements = own if plan.measurements is None else min(own, plan.measurements)
+        super().__init__(msgspec.structs.replace(plan, measurements=measurements), done)
+        self._common = common
+        self._own = range(measurements)
+
+    def take(self, count: int) -> list[Item]:
+        return super().take(count) or self._common.take(count)
+
+    def finish(self, index: int) -> None:
+        if index in self._own:
+            super().finish(index)
+        else:
+            self._common.finish(index)
+
+    def give_back(self, indices: Iterable[int]) -> None:
+        indices = list(indices)
+        super().give_back(index for index in indices if index in self._own)
+        self._common.give_back(index for index in indices if index not in self._own)

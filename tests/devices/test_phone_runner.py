@@ -96,7 +96,7 @@ def test_a_gpu_that_is_not_there_is_no_latency(opened):
     assert "gpu" in str(caught.value).lower()
 
 
-def test_a_crash_and_a_hang_cost_one_model_each(opened, control, phone, adb_server, binary):
+def test_a_crash_and_a_hang_cost_one_model_each(opened, control):
     with opened() as runner:
         control(fault="crash")
         with pytest.raises(ToolCrashedError):
@@ -110,7 +110,7 @@ def test_a_crash_and_a_hang_cost_one_model_each(opened, control, phone, adb_serv
         assert runner.time(CONV, **FAST).median_ms > 0
 
 
-def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, control, phone, adb_server):
+def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, control, phone):
     with opened() as runner:
         control(sleep_ms=[20, 20])
         results = []
@@ -122,7 +122,7 @@ def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, contro
         assert all(isinstance(result, Timing) for result in results)
         with pytest.raises(DeviceGoneError):
             runner.reconnect()
-        phone.attach(adb_server.port)
+        phone.plug()
         deadline = time.monotonic() + 10
         while True:
             try:
