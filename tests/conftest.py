@@ -7,12 +7,21 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-# The networks and devices that several folders' tests share import by their own name.
+# What several folders' tests share they import by its own name: networks, devices, stand-in phones.
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "compression"))
 # The stand-in of the phone's tool is a package of its own.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
+from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below
+    adb_program,
+    adb_server,
+    link,
+    make_phone,
+    own_adb_server,
+    phone,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +29,9 @@ def own_state_folder(tmp_path, monkeypatch):
     """No test reads or writes the user's journals and profiles."""
     monkeypatch.setenv("FDI_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("FDI_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def no_phones(monkeypatch):
+    """No test starts an adb server of the user's, or talks to a real phone."""
+    monkeypatch.setenv("FDI_ADB", "none")

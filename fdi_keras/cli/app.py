@@ -21,6 +21,9 @@ INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 #: Verb: where it lives, and its line in ``fdi --help``, which must import none of them.
 VERBS = {
     "devices": ("fdi_keras.cli.devices:devices", "List the devices that models can be timed on."),
+    "doctor": ("fdi_keras.cli.doctor:doctor", "Check what a campaign on a phone needs."),
+    "connect": ("fdi_keras.cli.connect:connect", "Attach a phone over Wi-Fi."),
+    "pair": ("fdi_keras.cli.pair:pair", "Make this computer known to a phone, for Wi-Fi."),
     "profile": ("fdi_keras.cli.profile:profile", "Time operators on a device and learn its profile."),
     "rules": ("fdi_keras.cli.rules:rules", "Show what a profile has learned, as rules in words."),
     "predict": ("fdi_keras.cli.predict:predict", "Predict the latency of a model, operator by operator."),
@@ -74,6 +77,7 @@ class LazyGroup(click.Group):
     Environment:
       FDI_DATA    folder of your own profiles (in its folder 'profiles')
       FDI_STATE   folder of journals, from which campaigns are resumed
+      FDI_ADB     adb servers to look for phones at, HOST:PORT with commas between
       FDI_DEBUG   1: show the traceback of every error
       NO_COLOR    any text: no colors
     """,

@@ -13,11 +13,12 @@ import json
 import os
 import sys
 import tempfile
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
+
+from fdi_keras.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,22 +71,6 @@ def fail(message: str, status: int = 1) -> int:
         prefix = click.style(prefix, fg="red", bold=True)  # click removes it for what is no terminal
     click.echo(f"{prefix} {clean(message)}", err=True)
     return status
-
-
-def clean(text: object) -> str:
-    """Text from elsewhere on one line, its control characters made visible.
-
-    >>> clean("a\\nb\\x1b[31mc")
-    'a b\\\\x1b[31mc'
-    """
-    one_line = " ".join(str(text).splitlines())
-    if one_line.isprintable():
-        return one_line
-    # Cc steers terminals, Cf turns the direction of writing, Cs cannot be encoded.
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
-        for c in one_line
-    )
 
 
 def plain(text: object, style: str = "") -> Text:

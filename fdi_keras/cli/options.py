@@ -27,6 +27,16 @@ json_option = click.option(
 device_option = click.option(
     "--device", default="local", show_default=True, metavar="ID", help="As 'fdi devices' lists it."
 )
+adb_option = click.option(
+    "--adb",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="An adb server elsewhere, beside the one here; repeatable. 'none': not the one here.  "
+    "[default: FDI_ADB, commas between]",
+)
+one_adb_option = click.option(
+    "--adb", metavar="HOST:PORT", help="The adb server that does it.  [default: the one of this computer]"
+)
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 
 #: More points than this are no curve to look at (our choice), and would only eat memory.

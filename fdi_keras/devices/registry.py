@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from fdi_keras.devices.adb.search import Found, find_phones, open_phone
 from fdi_keras.devices.base import Device, DeviceInfo
 from fdi_keras.devices.local import LocalDevice
 from fdi_keras.errors import DeviceNotFoundError
+from fdi_keras.text import clean
 
 
-def list_devices() -> list[DeviceInfo]:
-    """Every device that can be seen now, this computer first."""
-    return [LocalDevice().info]
+def find_devices(adb: Sequence[str] | None = None) -> Found:
+    """Every device that can be seen now, this computer first, and why others were not looked for.
+
+    Args:
+        adb: adb servers as ``HOST:PORT``, beside that of this computer; ``"none"`` leaves that one out.
+            None: those of the variable ``FDI_ADB``.
+
+    Raises:
+        UsageError: an address that is none.
+    """
+    phones = find_phones(adb)
+    return Found([LocalDevice().info, *phones.devices], phones.notes)
 
 
-def open_device(name: str = "local") -> Device:
+def list_devices(adb: Sequence[str] | None = None) -> list[DeviceInfo]:
+    """Every device that can be seen now, this computer first; see :func:`find_devices`."""
+    return find_devices(adb).devices
+
+
+def open_device(name: str = "local", adb: Sequence[str] | None = None) -> Device:
     """The device with this id.
+
+    Args:
+        name: ``"local"``, a phone's serial, or ``SERIAL@HOST:PORT`` at another adb server.
+        adb: adb servers, as in :func:`find_devices`.
 
     Raises:
         DeviceNotFoundError: no such device; the message lists those that there are.
+        UsageError: two adb servers have a phone of that serial; the message names both.
     """
     if name == LocalDevice.id:
         return LocalDevice()
-    known = ", ".join(f"{device.id} ({device.name})" for device in list_devices())
-    raise DeviceNotFoundError(f"no device {name!r}; known are: {known}. 'fdi devices' lists them.")
+    try:
+        return open_phone(name, adb)
+    except DeviceNotFoundError as error:
+        local = LocalDevice()
+        raise DeviceNotFoundError(
+            f"no device {clean(name, 80)!r}; known are: {local.id} ({local.info.name}); {error}. "
+            "'fdi devices' lists them."
+        ) from None

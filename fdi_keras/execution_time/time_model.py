@@ -15,7 +15,7 @@ import numpy as np
 
 from fdi_keras.errors import CampaignError, UsageError
 from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
-from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns
+from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns, split_name
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
 from fdi_keras.execution_time.weight_fetch import SOURCE, WeightFetch, fit_weight_fetch
@@ -120,6 +120,9 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
                     f"{place}.tree.features[{i}]: {self.kind} has no {name!r}; "
                     f"it has {', '.join(kind.features)}."
                 )
+        tiles = sorted({split_name(name)[1] for name in self.tree.features} - {1})
+        if len(tiles) > 1:
+            raise ValueError(f"{place}.tree.features: expected one tile at most, got {tiles}.")
         for name in kind.dimensions:
             if name not in self.ranges:
                 raise ValueError(f"{place}.ranges: no range of {name!r}.")

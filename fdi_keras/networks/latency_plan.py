@@ -8,17 +8,17 @@ training graph with a gradient (the regularizer). Both evaluate the same trees.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
 from fdi_keras.execution_time import TimeModel
-from fdi_keras.execution_time.forms import BLOCKED, split_name, tiled_dimension
 from fdi_keras.networks.channel_spaces import ChannelSpaces
+from fdi_keras.networks.expected_latency import Affine, ExpectedLatency
 from fdi_keras.networks.layer_operators import NetworkOperator
-from fdi_keras.operators import EXPLANATORY, KINDS
-from fdi_keras.operators.kinds import BYTES
+from fdi_keras.operators import KINDS
 from fdi_keras.profile import DeviceProfile
 
 ops = keras.ops
@@ -154,23 +154,17 @@ class LatencyPlan:
             Float tensor, milliseconds, a scalar or ``(networks,)``.
         """
         batch = ops.reshape(widths, (-1, len(self.names)))
-        rounded = ops.stop_gradient(ops.round(batch))
-        parts = [group.expected(batch, rounded) for group in self.groups]
-        times = [time for time, _ in parts]
-        if self._fetch is not None:
-            weights = [weight for _, weight in parts]
-            network = ops.sum(ops.concatenate(weights, axis=1), axis=1, keepdims=True)
-            ramp = (network - self._fetch.cached_bytes) / (
-                self._fetch.uncached_bytes - self._fetch.cached_bytes
-            )
-            rate = self._fetch.ms_per_byte * ops.clip(ramp, 0.0, 1.0)
-            # The small number keeps the gradient of the root finite at zero.
-            times = [
-                ops.sqrt(ops.square(time) + ops.square(rate * weight) + 1e-16)
-                for time, weight in zip(times, weights, strict=True)
-            ]
-        total = self.overhead_ms + ops.sum(ops.concatenate(times, axis=1), axis=1)
+        total = self.overhead_ms + self._expected(batch)
         return ops.reshape(total, ops.shape(widths)[:-1])
+
+    @cached_property
+    def _expected(self) -> ExpectedLatency:
+        def side(channel: int) -> Affine:
+            parts = [group.affine(channel) for group in self.groups]
+            return Affine(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+        operators = [pair for group in self.groups for pair in group.tables()]
+        return ExpectedLatency(operators, side(0), side(-1), self._fetch)
 
     def _times(
         self, group: _Group, batch: np.ndarray, share: np.ndarray, rows: np.ndarray | slice = slice(None)
@@ -208,7 +202,6 @@ class _Group:
         self._touching = [
             np.flatnonzero(sum(m[:, s] for m in self.of_space.values())) for s in range(len(names))
         ]
-        self._tree = model.tree.compiled
 
     def touching(self, space: int) -> np.ndarray:
         """Rows of the operators whose dimensions depend on a space."""
@@ -224,60 +217,19 @@ class _Group:
             found[d] = value.ravel()
         return found
 
+    def affine(self, channel: int) -> Affine:
+        """The first (0) or last (-1) channel dimension of the operators, by widths."""
+        name = self.kind.channels[channel]
+        return Affine(self.constant[name], self.of_space[name])
+
+    def tables(self) -> list[tuple[TimeModel, dict[str, float]]]:
+        """Model and dimensions of each operator."""
+        rows = range(len(self.operators))
+        return [(self.model, {d: float(c[row]) for d, c in self.constant.items()}) for row in rows]
+
     def predict_ms(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         times = self.model.predict_ms(self.dims(widths, rows))
         return times.reshape(len(widths), -1)
 
     def weight_bytes(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         return self.kind.weight_bytes(self.dims(widths, rows)).reshape(len(widths), -1)
-
-    def expected(self, widths: Any, rounded: Any) -> tuple[Any, Any]:
-        """Times in ms and bytes of weights as tensors, each ``(networks, operators)``."""
-        tree = self._tree
-        tested_columns, columns = self._columns(rounded), self._columns(widths)
-        features = ops.stack([tested_columns[name] for name in self.model.tree.features], axis=1)
-        variables = ops.stack([columns[name] for name in self.model.tree.linear], axis=1)
-        weights = ops.convert_to_tensor(tree.weights, "float32")
-        intercept = ops.convert_to_tensor(tree.intercept, "float32")
-        if len(tree.feature):
-            tested = ops.take(features, tree.feature, axis=1)  # (operators, conditions)
-            value = ops.convert_to_tensor(tree.value, "float32")
-            divisor = ops.convert_to_tensor(np.where(tree.is_multiple, tree.value, 1.0), "float32")
-            above = ops.cast(tested > value, "float32")
-            multiple = ops.cast(ops.equal(ops.mod(tested, divisor), 0.0), "float32")
-            holds = ops.where(ops.convert_to_tensor(tree.is_multiple), multiple, above)
-            # A leaf is reached where none of the conditions on its path is violated.
-            must = ops.convert_to_tensor((tree.path == 1).T, "float32")
-            must_not = ops.convert_to_tensor((tree.path == -1).T, "float32")
-            violations = ops.matmul(1.0 - holds, must) + ops.matmul(holds, must_not)
-            leaf = ops.stop_gradient(ops.cast(violations < 0.5, "float32"))  # (operators, leaves)
-            weights, intercept = ops.matmul(leaf, weights), ops.matmul(leaf, intercept[:, None])[:, 0]
-        shape = (-1, len(self.operators))
-        times = ops.reshape(intercept + ops.sum(weights * variables, axis=1), shape)
-        return times, ops.reshape(BYTES * columns["parameters"], shape)
-
-    def _columns(self, widths: Any) -> dict[str, Any]:
-        """Dimensions and explanatory variables as tensors ``(networks * operators,)``, by name."""
-        networks = widths.shape[0]
-        columns = {
-            name: ops.convert_to_tensor(
-                np.tile(np.broadcast_to(column, len(self.operators)), networks), "float32"
-            )
-            for name, column in self.kind.derive(self.constant).items()
-        }
-        for d, matrix in self.of_space.items():
-            if matrix.any():
-                linear = ops.matmul(widths, ops.convert_to_tensor(matrix.T, "float32"))
-                columns[d] = columns[d] + ops.reshape(linear, (-1,))
-        found = columns | dict(zip(EXPLANATORY, self.kind.formula(columns), strict=True))
-        for tile in sorted({split_name(name)[1] for name in self.model.tree.features} - {1}):
-            dimension = tiled_dimension(self.kind)
-            width = columns[dimension]
-            # Rounded up in value, straight through in gradient: a block is paid for as a whole, and
-            # a channel less is still a step towards a block less.
-            blocks = ops.ceil(ops.round(width) / tile) * tile
-            rounded = {**columns, dimension: width + ops.stop_gradient(blocks - width)}
-            explained = dict(zip(EXPLANATORY, self.kind.formula(rounded), strict=True))
-            found |= {f"{name}@{tile}": explained[name] for name in BLOCKED}
-            found[f"{dimension}@{tile}"] = rounded[dimension]
-        return found
