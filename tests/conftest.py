@@ -10,8 +10,6 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # What several folders' tests share they import by its own name: networks, devices, stand-in phones.
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "compression"))
-# The stand-in of the phone's tool is a package of its own.
-sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import msgspec
 
-from fdi_keras.errors import MeasurementError
+from fdi_keras.errors import MeasurementError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,6 +131,11 @@ class Runner(Protocol):
         ...
 
     @property
+    def notes(self) -> list[str]:
+        """What a user should know of how the device was prepared and left."""
+        ...
+
+    @property
     def batch(self) -> int:
         """How many models :meth:`time_many` times at little more cost than one."""
         ...
@@ -206,6 +213,10 @@ class SteadyRunner:
             except MeasurementError as error:
                 yield error
 
+    @property
+    def notes(self) -> list[str]:
+        return []
+
     def unsteady(self) -> str | None:
         return None
 
@@ -219,11 +230,34 @@ class Device(Protocol):
     @property
     def info(self) -> DeviceInfo: ...
 
-    def open(self, threads: int = 1) -> Runner:
-        """Make the device ready to time models with ``threads`` threads.
+    def open(
+        self,
+        threads: int = 1,
+        *,
+        delegate: str = "xnnpack",
+        cores: str = "",
+        precision: str = "float32",
+        benchmark_model: str | PathLike[str] | None = None,
+    ) -> Runner:
+        """A runner of models; each choice of the first four is a runtime of its own, with its own profile.
+
+        Args:
+            threads: of the CPU.
+            delegate: what executes the operators: ``"xnnpack"``, and on phones ``"none"`` (the
+                runtime's own kernels), ``"gpu"`` or ``"nnapi"``.
+            cores: on phones: ``"big"``, ``"little"`` or a hexadecimal mask; any when empty.
+            precision: ``"float16"`` lets a phone's GPU or NNAPI calculate in 16 bits.
+            benchmark_model: on phones: the tool's file; looked for when left out.
 
         Raises:
-            UsageError: ``threads`` is not a positive number.
+            UsageError: something that this device does not have.
             DeviceError: the device or its runtime does not answer.
         """
         ...
+
+
+def check_seconds(**seconds: float) -> None:
+    """UsageError unless each is a number of seconds, zero or more."""
+    for name, value in seconds.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{name} must be a number of seconds, zero or more; received {value!r}.")

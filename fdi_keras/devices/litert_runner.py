@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fdi_keras.devices.base import BUDGET_S, MIN_RUNS, WARMUP_S, Runtime, SteadyRunner, Timing
+from fdi_keras.devices.base import BUDGET_S, MIN_RUNS, WARMUP_S, Runtime, SteadyRunner, Timing, check_seconds
 from fdi_keras.devices.child import Child
 from fdi_keras.errors import MeasurementError, UsageError
 
@@ -53,7 +52,7 @@ class LitertRunner(SteadyRunner):
         warmup_s: float = WARMUP_S,
         min_runs: int = MIN_RUNS,
     ) -> Timing:
-        _check_seconds(budget_s=budget_s, warmup_s=warmup_s)
+        check_seconds(budget_s=budget_s, warmup_s=warmup_s)
         request = {"do": "time", "budget_s": budget_s, "warmup_s": warmup_s, "min_runs": min_runs}
         answer, _ = self._ask(request, [model], budget_s + warmup_s)
         return msgspec.convert(answer["timings"][0], Timing)
@@ -66,7 +65,7 @@ class LitertRunner(SteadyRunner):
         budget_s: float = 1.0,
         warmup_s: float = 0.1,
     ) -> list[Timing]:
-        _check_seconds(budget_s=budget_s, warmup_s=warmup_s)
+        check_seconds(budget_s=budget_s, warmup_s=warmup_s)
         if rounds < 1:
             raise UsageError(f"rounds must be at least 1; received {rounds}.")
         request = {"do": "interleave", "rounds": rounds, "budget_s": budget_s, "warmup_s": warmup_s}
@@ -114,9 +113,3 @@ class LitertRunner(SteadyRunner):
         if "error" in answer:
             raise MeasurementError(f"LiteRT refused the model: {answer['error'].rstrip('.')}.")
         return answer, tensors
-
-
-def _check_seconds(**seconds: float) -> None:
-    for name, value in seconds.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{name} must be a number of seconds, zero or more; received {value!r}.")

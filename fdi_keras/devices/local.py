@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import cached_property
 from importlib import metadata
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,12 +53,35 @@ class LocalDevice:
         state = "ready" if version else f"no runtime: pip install {PACKAGE}"
         return DeviceInfo(self.id, cpu, "computer", state, details)
 
-    def open(self, threads: int = 1) -> LitertRunner:
+    def open(
+        self,
+        threads: int = 1,
+        *,
+        delegate: str = "xnnpack",
+        cores: str = "",
+        precision: str = "float32",
+        benchmark_model: str | PathLike[str] | None = None,
+    ) -> LitertRunner:
         """A runner whose child process starts with the first measurement."""
         from fdi_keras.devices.litert_runner import LitertRunner
 
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise UsageError(f"threads must be a whole number of at least 1; received {threads!r}.")
+        others = {
+            "delegate": (delegate, "xnnpack"),
+            "cores": (cores, ""),
+            "precision": (precision, "float32"),
+        }
+        for name, (given, only) in others.items():
+            if given != only:
+                raise UsageError(
+                    f"this computer executes models with {name} {only or 'any'!r} only, received {given!r}: that is "
+                    "a choice for phones."
+                )
+        if benchmark_model is not None:
+            raise UsageError(
+                "this computer times models with LiteRT's library; benchmark_model is for phones."
+            )
         version = _litert_version()
         if version is None:
             raise DeviceError(f"LiteRT is not installed on this computer: pip install {PACKAGE}.")

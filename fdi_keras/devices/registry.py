@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fdi_keras.devices.adb.search import Found, find_phones, open_phone
 from fdi_keras.devices.base import Device, DeviceInfo
 from fdi_keras.devices.local import LocalDevice
+from fdi_keras.devices.phone import Phone
 from fdi_keras.errors import DeviceNotFoundError
 from fdi_keras.text import clean
 
@@ -44,10 +45,11 @@ def open_device(name: str = "local", adb: Sequence[str] | None = None) -> Device
     if name == LocalDevice.id:
         return LocalDevice()
     try:
-        return open_phone(name, adb)
+        found = open_phone(name, adb)
     except DeviceNotFoundError as error:
         local = LocalDevice()
         raise DeviceNotFoundError(
             f"no device {clean(name, 80)!r}; known are: {local.id} ({local.info.name}); {error}. "
             "'fdi devices' lists them."
         ) from None
+    return Phone(found.link.serial, found.link.server, found.attached)

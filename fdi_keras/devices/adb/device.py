@@ -9,7 +9,7 @@ import msgspec
 from fdi_keras.devices.adb.facts import PhoneFacts, read_facts
 from fdi_keras.devices.adb.phone import PhoneLink
 from fdi_keras.devices.adb.server import AdbServer, AttachedPhone
-from fdi_keras.devices.base import DeviceInfo, Runner
+from fdi_keras.devices.base import DeviceInfo
 from fdi_keras.errors import DeviceError, DeviceGoneError, DeviceSilentError
 from fdi_keras.text import clean
 
@@ -91,14 +91,6 @@ class PhoneDevice:
         except DeviceError as error:
             return self._info(clean(attached.model, 60) or "phone", f"went away: {error}", known)
         return self._info(facts.name, READY, {**known, **details_of(facts)})
-
-    def open(self, threads: int = 1) -> Runner:
-        """Models are not timed on phones yet.
-
-        Raises:
-            DeviceError: always.
-        """
-        raise DeviceError(f"phone {self.id} cannot be opened: timing models on phones is not there yet.")
 
     def _look(self) -> AttachedPhone:
         server = self.link.server

@@ -44,6 +44,10 @@ MOST_BLOCKS = 2048
 LONGEST_LINE = 512
 
 
+#: Exit code of a script that was ended from outside, as by a cable that is pulled.
+HUNG_UP = 129
+
+
 class Job(msgspec.Struct, frozen=True):
     """One run within a batch.
 
@@ -82,7 +86,7 @@ class Batch:
 
     Args:
         jobs: at least one.
-        folder: on the phone, where the script may write.
+        folder: on the phone, where the script works: paths of jobs may be relative to it.
         nonce: for tests; else nobody can guess it.
 
     Raises:
@@ -106,9 +110,9 @@ class Batch:
         Longer than the command line of an old phone may be: push it to a file and execute
         ``exec sh FILE``. Hanging up ends the shell, and the shell ends the tool.
         """
-        place = shlex.quote(f"{self.folder}/{self.nonce}")
+        folder = shlex.quote(self.folder)
         lines = [
-            _PROLOGUE.format(nonce=self.nonce, place=place, blocks=MOST_BLOCKS),
+            _PROLOGUE.format(nonce=self.nonce, folder=folder, blocks=MOST_BLOCKS, hung_up=HUNG_UP),
             *(self._lines_of(index, job) for index, job in enumerate(self.jobs)),
             f'echo "$N done {len(self.jobs)}"',
         ]
@@ -127,12 +131,13 @@ class Batch:
 #: T: the files of the job under way; P: the process id of its tool; C: its exit code.
 _PROLOGUE = """\
 N={nonce}
-T={place}
+T={nonce}
 P=
+cd {folder} || exit 127
 gone() {{
   [ -n "$P" ] && kill "$P" 2>/dev/null && sleep 0.3 && kill -9 "$P" 2>/dev/null
   rm -f "$T.out" "$T.err"
-  exit 129
+  exit {hung_up}
 }}
 trap gone HUP INT TERM PIPE
 say() {{ echo "$N $*" || gone; }}

@@ -6,10 +6,10 @@ import pytest
 from stand_in_phone import free_port
 
 from fdi_keras.devices import find_devices, list_devices, open_device
-from fdi_keras.devices.adb.device import REMEDIES, PhoneDevice, state_words
+from fdi_keras.devices.adb.device import REMEDIES, state_words
 from fdi_keras.devices.adb.search import servers_told
 from fdi_keras.devices.adb.server import STATES, AdbServer, AttachedPhone
-from fdi_keras.errors import DeviceError, DeviceNotFoundError, UsageError
+from fdi_keras.errors import DeviceNotFoundError, UsageError
 
 
 @pytest.fixture
@@ -143,8 +143,3 @@ def test_hostile_names_stay_data(default, make_phone):
     info = open_device(evil.serial).info
     assert info.name.startswith("Loopback [blink]\\x1b[2J\ufffd`id` nnn")
     assert len(info.name) < 250
-
-
-def test_opening_is_refused_in_words(default, phone):
-    with pytest.raises(DeviceError, match="cannot be opened"):
-        PhoneDevice(phone.serial).open()

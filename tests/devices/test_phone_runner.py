@@ -1,0 +1,200 @@
+"""Timing models on a stand-in phone, through the real adb server and the stand-in for the tool."""
+
+import json
+import threading
+import time
+
+import pytest
+from stand_in_tool.server import ToolServer
+
+from fdi_keras.devices import Timing
+from fdi_keras.devices.adb.left_over import running
+from fdi_keras.devices.adb.phone import FOLDER
+from fdi_keras.devices.phone import Phone, cpu_mask
+from fdi_keras.errors import (
+    DelegateNotAppliedError,
+    DeviceBusyError,
+    DeviceError,
+    DeviceGoneError,
+    MeasurementError,
+    ModelRefusedError,
+    RunnerNotFoundError,
+    ToolCrashedError,
+    UsageError,
+)
+from fdi_keras.profiling import build_probe
+from fdi_keras.profiling.campaign import REFERENCE
+
+CONV = build_probe(*REFERENCE)
+DENSE = build_probe("dense", {"in_channels": 64, "out_channels": 64})
+FAST = {"budget_s": 0.02, "warmup_s": 0.0}
+
+
+@pytest.fixture(scope="module")
+def tools():
+    with ToolServer() as server:
+        yield server
+
+
+@pytest.fixture
+def control(tmp_path):
+    """Sets what befalls the tool."""
+    return lambda **what: (tmp_path / "control.json").write_text(json.dumps(what))
+
+
+@pytest.fixture
+def binary(tools, tmp_path):
+    return tools.install(tmp_path / "benchmark_model", tmp_path / "control.json")
+
+
+@pytest.fixture
+def opened(phone, adb_server, binary):
+    """``opened(**choices)``: a runner of the phone."""
+    return lambda **choices: Phone(phone.serial, adb_server.server).open(benchmark_model=binary, **choices)
+
+
+def stay_on(phone):
+    return (phone.state / "settings/global/stay_on_while_plugged_in").read_text().strip()
+
+
+def test_models_are_timed_and_the_phone_is_left_as_it_was(opened, phone, link):
+    with opened(threads=2) as runner:
+        assert stay_on(phone) == "7"
+        one = runner.time(CONV, budget_s=0.05)
+        assert isinstance(one, Timing)
+        assert 0 < one.min_ms <= one.median_ms < 50
+        assert one.runs >= 5
+        many = list(runner.time_many([CONV, DENSE] * 10))
+        assert len(many) == 20
+        assert all(isinstance(timing, Timing) for timing in many)
+        conv, dense = runner.time_interleaved([CONV, DENSE], rounds=3, budget_s=0.1)
+        assert conv.median_ms > dense.median_ms
+        assert runner.unsteady() is None
+        assert runner.runtime.name == "benchmark_model"
+        assert runner.runtime.threads == 2
+        assert not list((phone.storage / "fdi/models").iterdir())
+    assert runner.notes == []
+    assert stay_on(phone) == "0"
+    assert not link.exists(FOLDER)
+    assert running(link) == []
+
+
+def test_a_model_that_is_refused_does_not_stop_the_others(opened):
+    with opened() as runner:
+        results = list(runner.time_many([CONV, b"", DENSE]))
+        assert [type(result) for result in results] == [Timing, ModelRefusedError, Timing]
+        with pytest.raises(MeasurementError, match="gives no outputs"):
+            runner.run(CONV, [])
+
+
+def test_a_gpu_that_is_not_there_is_no_latency(opened):
+    with (
+        opened(delegate="gpu") as runner,
+        pytest.raises((DelegateNotAppliedError, MeasurementError)) as caught,
+    ):
+        runner.time(CONV, **FAST)
+    assert "gpu" in str(caught.value).lower()
+
+
+def test_a_crash_and_a_hang_cost_one_model_each(opened, control, phone, adb_server, binary):
+    with opened() as runner:
+        control(fault="crash")
+        with pytest.raises(ToolCrashedError):
+            runner.time(CONV, **FAST)
+        runner._tool._patience_s = 0.7
+        control(fault="hang")
+        with pytest.raises(MeasurementError, match="did not end within"):
+            runner.time(CONV, **FAST)
+        assert running(runner._link) == []
+        control()
+        assert runner.time(CONV, **FAST).median_ms > 0
+
+
+def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, control, phone, adb_server):
+    with opened() as runner:
+        control(sleep_ms=[20, 20])
+        results = []
+        threading.Timer(0.8, phone.pull_cable).start()
+        with pytest.raises(DeviceGoneError):  # noqa: PT012 - what came before the cut is to be seen
+            for result in runner.time_many([DENSE] * 16):
+                results.append(result)
+        assert len(results) < 16
+        assert all(isinstance(result, Timing) for result in results)
+        with pytest.raises(DeviceGoneError):
+            runner.reconnect()
+        phone.attach(adb_server.port)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                runner.reconnect()
+                break
+            except DeviceGoneError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert running(runner._link) == []
+        control()
+        assert runner.time(DENSE, **FAST).median_ms > 0
+    assert stay_on(phone) == "0"
+
+
+def test_a_reboot_undoes_nothing_that_the_campaign_needs(opened, phone):
+    with opened() as runner:
+        phone.reboot(0.2)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                runner.reconnect()
+                break
+            except DeviceGoneError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert stay_on(phone) == "7"
+        assert runner.time(CONV, **FAST).median_ms > 0
+
+
+def test_a_warm_phone_says_so(opened, phone):
+    from stand_in_phone.tools import thermal
+
+    with opened() as runner:
+        phone.write("thermal", thermal(3))
+        assert "thermal status severe (3 of 6)" in runner.unsteady()
+        phone.write("thermal", thermal(0))
+        assert runner.unsteady() is None
+
+
+def test_one_phone_is_measured_by_one_process(opened):
+    with opened(), pytest.raises(DeviceBusyError, match="another process is measuring"), opened():
+        pass
+
+
+def test_what_a_phone_is_not_ready_for_is_said_before_anything_is_changed(
+    make_phone, adb_server, binary, tmp_path
+):
+    strange = make_phone("strange", properties={"ro.product.cpu.abi": "mips"})
+    with pytest.raises(RunnerNotFoundError, match="mips"):
+        Phone(strange.serial, adb_server.server).open()
+    shy = make_phone("shy", auth="ask")
+    with pytest.raises(DeviceError, match=r"is not ready: (unauthorized|offline|being)"):
+        Phone(shy.serial, adb_server.server).open(benchmark_model=binary)
+
+
+def test_cores_are_told_by_their_clocks(phone, opened, link):
+    from fdi_keras.devices.adb.facts import read_facts
+
+    facts = read_facts(link)
+    assert int(cpu_mask(facts, "little"), 16) & int(cpu_mask(facts, "big"), 16) == 0
+    assert cpu_mask(facts, "0F") == "f"
+    for wrong in ("huge", "0", "fffff", "-1"):
+        with pytest.raises(UsageError, match="received"):
+            cpu_mask(facts, wrong)
+    with opened(cores="little") as runner:
+        assert runner.runtime.cores == "little"
+        assert runner.time(DENSE, **FAST).median_ms > 0
+    assert f"{cpu_mask(facts, 'little')} " in (phone.state / "log/taskset").read_text()
+
+
+def test_old_phones_are_given_small_scripts(make_phone, adb_server, binary):
+    old = make_phone("old", features=("cmd",))
+    with Phone(old.serial, adb_server.server).open(benchmark_model=binary) as runner:
+        assert len([t for t in runner.time_many([DENSE] * 9) if isinstance(t, Timing)]) == 9
+    assert all(len(service) < 4096 for service in old.opened if service.startswith(("shell", "exec")))
