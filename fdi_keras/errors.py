@@ -28,7 +28,8 @@ The hierarchy::
     ├── ProfileError
     │   ├── ProfileNotFoundError
     │   ├── ProfileInvalidError   damaged, foreign or inconsistent
-    │   └── ProfileVersionError   written by a newer version
+    │   ├── ProfileVersionError   written by a newer version
+    │   └── EnergyUnknownError    made without measuring energy
     ├── ModelError
     │   ├── ModelFileError        a file that is no Keras or TFLite model
     │   ├── UnsupportedModelError a model that cannot be read as a graph of layers
@@ -142,6 +143,10 @@ class ProfileInvalidError(ProfileError, ValueError):
 
 class ProfileVersionError(ProfileError):
     """A profile file was written by a newer version of fdi_keras."""
+
+
+class EnergyUnknownError(ProfileError, LookupError):
+    """A profile was made without measuring energy."""
 
 
 class ModelError(FdiError):

@@ -22,8 +22,9 @@ from fdi_keras.cli.options import json_option, model_argument
 @click.option(
     "--profile", required=True, metavar="PROFILE", help="A file, or the name of your own or an installed one."
 )
+@click.option("--energy", is_flag=True, help="Predict the energy of an inference too.")
 @json_option
-def predict(model: Path, profile: str, as_json: bool) -> None:
+def predict(model: Path, profile: str, energy: bool, as_json: bool) -> None:
     """Predict the latency of a model, operator by operator.
 
     MODEL is a .keras or a .tflite file. It is read as the operators that the device will
@@ -32,7 +33,8 @@ def predict(model: Path, profile: str, as_json: bool) -> None:
 
     JSON: total_ms, coverage (0 to 1), operators (each name, kind, predicted_ms, rule, dims,
     flops, memory_bytes, parameters; predicted_ms is null where it is unknown), warnings,
-    coverage_flops, coverage_memory and profile.
+    coverage_flops, coverage_memory and profile. With --energy total_mj, coverage_energy and each
+    operator's predicted_mj too; they are null otherwise.
     """
     from fdi_keras.profile import load_profile
 
@@ -42,7 +44,7 @@ def predict(model: Path, profile: str, as_json: bool) -> None:
             console.quiet_tensorflow()
         from fdi_keras.networks import predict_latency
 
-        report = predict_latency(model, loaded)
+        report = predict_latency(model, loaded, energy=energy)
     if as_json:
         console.print_json(report.to_dict())
         return

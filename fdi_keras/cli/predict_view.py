@@ -47,6 +47,13 @@ def print_report(out: Console, report: LatencyReport, profile: DeviceProfile, mo
             "dim",
         )
     )
+    if report.total_mj is not None:
+        out.print(
+            Text.assemble(
+                (f"{report.total_mj:.4g} mJ", "bold green"),
+                f" for one inference above idle, {percent(report.coverage_energy or 0.0)} covered.",
+            )
+        )
     if report.fetched_share:
         out.print(
             Text(
@@ -69,6 +76,8 @@ def _table(report: LatencyReport, numbers: dict[tuple[str, str], int], wide: boo
     if wide:
         table.add_column("", no_wrap=True, min_width=BAR)
     table.add_column("rule", justify="right", no_wrap=True)
+    if report.total_mj is not None:
+        table.add_column("mJ", justify="right", no_wrap=True)
     most = max((row.predicted_ms or 0.0 for row in report.operators), default=0.0)
     decimals = 5 if report.total_ms < 1 else 4 if report.total_ms < 10 else 3
     for row in report.operators:
@@ -83,7 +92,11 @@ def _table(report: LatencyReport, numbers: dict[tuple[str, str], int], wide: boo
         if wide:
             cells.append(Text(_bar(row.predicted_ms or 0.0, most), "cyan"))
         number = numbers.get((row.kind, row.rule))
-        table.add_row(*cells, Text("" if number is None else f"#{number}", "dim"))
+        cells.append(Text("" if number is None else f"#{number}", "dim"))
+        if report.total_mj is not None:
+            unknown = row.predicted_mj is None
+            cells.append(Text("unknown", "yellow") if unknown else Text(f"{row.predicted_mj:.4g}"))
+        table.add_row(*cells)
     return table
 
 

@@ -133,9 +133,9 @@ class LatencyCallback(keras.callbacks.Callback):
         self._epochs = self.params.get("epochs") or 1
         start = float(keras.ops.convert_to_numpy(steering.start_ms))
         self._controller = None
-        if regularizer.target_ms is not None:
+        if regularizer.target is not None:
             first = float(keras.ops.convert_to_numpy(steering.strength))
-            self._controller = StrengthController(start, regularizer.target_ms, first)
+            self._controller = StrengthController(start, regularizer.target, first)
         self._quicken()
         self._remember()
         if self.path is not None:
@@ -152,11 +152,12 @@ class LatencyCallback(keras.callbacks.Callback):
         self._batches = batch + 1
         if not math.isfinite(float(logs.get("loss", 0.0))):
             self._diverged(f"the loss is {float(logs['loss'])} in epoch {self._epoch + 1}, batch {batch + 1}")
-        if self._controller is not None and "latency_ms" in logs:
+        metric = self.model.regularizer.metric
+        if self._controller is not None and metric in logs:
             # Of the expected and the open widths the slower: pruning must meet the target too.
             steering = self.model.steering
-            latency_ms = max(float(logs["latency_ms"]), float(keras.ops.convert_to_numpy(steering.open_ms)))
-            strength = self._controller.update(latency_ms, self._progress())
+            predicted = max(float(logs[metric]), float(keras.ops.convert_to_numpy(steering.open_ms)))
+            strength = self._controller.update(predicted, self._progress())
             steering.strength.assign(strength)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -208,7 +209,7 @@ class LatencyCallback(keras.callbacks.Callback):
             self._journal = None
         raise TrainingDivergedError(message)
 
-    def _open_journal(self, regularizer: Any, start_ms: float) -> None:
+    def _open_journal(self, regularizer: Any, start: float) -> None:
         assert self.path is not None
         if history_of(self.model).journal != str(self.path):
             set_aside(self.path)  # of an earlier session of this name; a second fit() goes on in its own
@@ -221,8 +222,7 @@ class LatencyCallback(keras.callbacks.Callback):
             model=self.model.name,
             profile=regularizer.profile.name,
             device=regularizer.profile.device.name,
-            start_ms=start_ms,
-            target_ms=regularizer.target_ms,
+            **_of_objective(regularizer, start),
             epochs=self._epochs,
             spaces={s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
         )
@@ -240,8 +240,17 @@ class LatencyCallback(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "loss": logs.pop("loss", None),
             "latency_ms": logs.pop("latency_ms", None),
+            **({"energy_mj": logs.pop("energy_mj")} if "energy_mj" in logs else {}),
             "metrics": logs,
             "target_ms": self.model.regularizer.target_ms,
             "strength": float(keras.ops.convert_to_numpy(steering.strength)),
             "widths": {name: round(float(w), 2) for name, w in zip(names, widths, strict=True)},
         }
+
+
+def _of_objective(regularizer: Any, start: float) -> dict[str, Any]:
+    """Start and target of a session, under the names of their unit."""
+    if regularizer.objective == "latency":
+        return {"start_ms": start, "target_ms": regularizer.target_ms}
+    return {"objective": "energy", "start_ms": None, "target_ms": None, "start_mj": start,
+            "target_mj": regularizer.target_mj}  # fmt: skip

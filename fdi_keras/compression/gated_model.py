@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.gates import STEP, UNGATED, ChannelGate, MaskOfTensor, Steering, gate_widths
-from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.compression.regularizer import OBJECTIVES, LatencyRegularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
@@ -37,7 +37,7 @@ class PrunableModel(keras.Model):
     """A network with channel gates; made by :func:`~fdi_keras.prunable`.
 
     ``compile`` takes ``regularizer=`` beside Keras's own arguments; the penalty joins
-    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` appears.
+    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` (or ``energy_mj``) appears.
     """
 
     _latency_metric: Any
@@ -97,12 +97,13 @@ class PrunableModel(keras.Model):
         # Plain attributes: Keras must neither track nor save these.
         self.__dict__["latency_regularizer"] = regularizer
         self.__dict__["plan"] = plan
-        if plan is not None and not hasattr(self, "_latency_metric"):
-            self._latency_metric = _Latest("latency_ms")
         if regularizer is not None and plan is not None:
+            if not hasattr(self, "_latency_metric"):
+                self._latency_metric = _Latest(regularizer.metric)
+            self._latency_metric.name = regularizer.metric  # compiled anew for the other objective
             start = max(float(plan.predict_ms(plan.full_widths)), 1e-9)  # 0 where nothing is priced
             self.steering.start_ms.assign(start)
-            self.steering.target_ms.assign(regularizer.target_ms or 0.0)
+            self.steering.target_ms.assign(regularizer.target or 0.0)
             self.steering.strength.assign(
                 regularizer.first_strength if regularizer.strength is None else regularizer.strength
             )
@@ -205,14 +206,14 @@ class PrunableModel(keras.Model):
 
     def _plan(self, regularizer: LatencyRegularizer) -> LatencyPlan:
         graph = self._read()
-        plan = LatencyPlan(read_layer_operators(graph), self.channel_spaces, regularizer.profile)
+        plan = LatencyPlan(read_layer_operators(graph), self.channel_spaces, regularizer.priced)
         if not plan.groups:
             kinds = ", ".join(sorted({o.kind for o in plan.uncovered}))
             raise UnknownOperatorsError(
                 f"profile {regularizer.profile.name!r} knows none of this network's operators ({kinds}). Profile "
                 "the device with 'fdi profile' and without --kinds."
             )
-        check_target(plan, regularizer.target_ms)
+        check_target(plan, regularizer.target, OBJECTIVES[regularizer.objective])
         return plan
 
 
@@ -223,17 +224,17 @@ ADAPTIVE = (
 )
 
 
-def check_target(plan: LatencyPlan, target_ms: float | None) -> None:
-    """TargetError when even one channel in every prunable space would take longer."""
-    if target_ms is None:
+def check_target(plan: LatencyPlan, target: float | None, unit: str = "ms") -> None:
+    """TargetError when even one channel in every prunable space would take more (``unit``: of the plan)."""
+    if target is None:
         return
     least = np.array([1 if s.kept is None else s.width for s in plan.spaces], float)
     lowest = float(plan.predict_ms(least))
-    if target_ms < lowest:
+    if target < lowest:
         start = float(plan.predict_ms(plan.full_widths))
         raise TargetError(
-            f"target_ms={target_ms:g} cannot be met: with one channel in every prunable space the network is "
-            f"still predicted to take {lowest:.3g} ms (now {start:.3g} ms). Choose a target above that, or a "
+            f"target_{unit.lower()}={target:g} cannot be met: with one channel in every prunable space the network is "
+            f"still predicted to take {lowest:.3g} {unit} (now {start:.3g} {unit}). Choose a target above that, or a "
             "network with fewer layers."
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class OperatorLatency:
         rule: the leaf rule that priced it, or why nothing did.
         dims: its dimensions.
         flops, memory_bytes, parameters: what explains it (2 FLOPs a multiply-accumulate).
+        predicted_mj: predicted energy; ``None`` when it was not asked for or is not known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class OperatorLatency:
     flops: float
     memory_bytes: float
     parameters: float
+    predicted_mj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class LatencyReport:
         fetch_ms: how much of the total is due to that.
         warnings: unknown operators and dimensions outside what the profile measured, in words.
         profile: name of the profile.
+        total_mj: predicted energy of one inference above idle, in mJ; ``None`` when it was not asked for.
+        coverage_energy: as ``coverage``, of the operators whose energy is known; ``None`` without energy.
     """
 
     total_ms: float
@@ -69,6 +73,8 @@ class LatencyReport:
     fetch_ms: float = 0.0
     warnings: list[str] = field(default_factory=list)
     profile: str = ""
+    total_mj: float | None = None
+    coverage_energy: float | None = None
 
     @property
     def flops(self) -> float:
@@ -95,6 +101,8 @@ class LatencyReport:
             for o in self.operators
         ]
         lines.append(f"total {self.total_ms:.4f} ms, {self.coverage:.1%} covered by profile {self.profile}")
+        if self.total_mj is not None:
+            lines.append(f"energy {self.total_mj:.4g} mJ, {self.coverage_energy:.1%} covered")
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
 
@@ -123,16 +131,20 @@ class MeasuredLatency:
         return f"{self.median_ms:.4g} ms (quartile distance {self.iqr_ms:.2g} ms, {self.runs} runs)"
 
 
-def predict_latency(model: Any, profile: DeviceProfile | str | os.PathLike[str]) -> LatencyReport:
+def predict_latency(
+    model: Any, profile: DeviceProfile | str | os.PathLike[str], energy: bool = False
+) -> LatencyReport:
     """Predict a network's latency from a profile, operator by operator.
 
     Args:
         model: a Keras model (a gated one is read as it would be pruned: all its operators at
             full width), or the path of a ``.keras`` or ``.tflite`` file.
         profile: a profile, its path, or the name of a bundled one.
+        energy: predict the energy of an inference too, ``total_mj`` of the report.
 
     Raises:
         UnknownOperatorsError: the profile knows none of the operators.
+        EnergyUnknownError: energy was asked for, and the profile was made without measuring any.
         ModelFileError, UnsupportedModelError: the model cannot be read.
         ProfileError: the profile cannot be read.
 
@@ -142,7 +154,11 @@ def predict_latency(model: Any, profile: DeviceProfile | str | os.PathLike[str])
     """
     if not isinstance(profile, DeviceProfile):
         profile = load_profile(os.fspath(profile))
-    return price_operators(read_operators(model), profile)
+    if not energy:
+        return price_operators(read_operators(model), profile)
+    energies = profile.of_energy()  # before the model is read: it may not know any
+    operators = read_operators(model)
+    return _with_energy(price_operators(operators, profile), price_operators(operators, energies))
 
 
 def read_operators(model: Any) -> list[Operator]:
@@ -223,6 +239,20 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
         fetch_ms=fetch_ms,
         warnings=list(warnings),
         profile=profile.name,
+    )
+
+
+def _with_energy(report: LatencyReport, energies: LatencyReport) -> LatencyReport:
+    """A report of times with the numbers of one whose milliseconds are millijoule."""
+    return replace(
+        report,
+        operators=[
+            replace(row, predicted_mj=energy.predicted_ms)
+            for row, energy in zip(report.operators, energies.operators, strict=True)
+        ],
+        warnings=[*report.warnings, *(f"energy: {text}" for text in energies.warnings)],
+        total_mj=energies.total_ms,
+        coverage_energy=energies.coverage,
     )
 
 

@@ -14,10 +14,11 @@ from fdi_keras.profile.measure import (
     profile_device,
     profile_devices,
 )
-from fdi_keras.profile.profile import DeviceProfile, FailedProbe, MeasurementTable
+from fdi_keras.profile.profile import DeviceProfile, EnergyPart, FailedProbe, MeasurementTable
 
 __all__ = [
     "DeviceProfile",
+    "EnergyPart",
     "FailedProbe",
     "MeasurementTable",
     "bundled_profiles",

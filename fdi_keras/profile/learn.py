@@ -12,7 +12,9 @@ from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model, fi
 from fdi_keras.execution_time.weight_fetch import SOURCE
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.profile import (
+    ENERGY_RESULTS,
     DeviceProfile,
+    EnergyPart,
     FailedProbe,
     MeasurementTable,
     now,
@@ -66,6 +68,13 @@ def learn_profile(
         failures=[FailedProbe(f.kind, f.dims, f.reason) for f in records.failures.values()],
         warnings=list(dict.fromkeys(records.warnings)),
     )
+    energies = _energy_tables(records.measurements.values())
+    if energies:
+        if records.overhead_mj is None:
+            profile.warnings.append(
+                "the energy of an invocation was not measured: each operator's energy contains it."
+            )
+        profile.energy = EnergyPart(records.overhead_mj or 0.0, {}, energies)
     _learn(profile, form, progress)
     wanted = records.plan.kinds or list(KINDS)
     for kind in [kind for kind in wanted if kind not in profile.models]:
@@ -120,6 +129,27 @@ def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) ->
             fetch=profile.weight_fetch,
         )
     profile.models = models
+    profile.energy = _learn_energy(profile, form)
+
+
+def _learn_energy(profile: DeviceProfile, form: str) -> EnergyPart | None:
+    """The same trees for the energies that were measured; None where no kind has enough."""
+    part = profile.energy
+    if part is None or not part.measurements:
+        return None
+    models = {
+        kind: fit_time_model(
+            kind,
+            table.dims,
+            table.energies_mj(part.overhead_mj),
+            groups=table.column("group"),
+            seed=profile.plan.seed,
+            form=form,
+        )
+        for kind, table in part.measurements.items()
+        if len(table) >= FEWEST
+    }
+    return msgspec.structs.replace(part, models=models) if models else None
 
 
 def _tables(measurements: Iterable[Measurement]) -> dict[str, MeasurementTable]:
@@ -130,3 +160,13 @@ def _tables(measurements: Iterable[Measurement]) -> dict[str, MeasurementTable]:
         dims = [m.dims[name] for name in KINDS[m.kind].dimensions]
         tables[m.kind].rows.append([*dims, m.group, *times, m.runs])
     return {kind: table for kind, table in tables.items() if len(table)}
+
+
+def _energy_tables(measurements: Iterable[Measurement]) -> dict[str, MeasurementTable]:
+    """Energies by kind, in the order of the design, of kinds with enough of them to learn from."""
+    tables = {kind: MeasurementTable(table_columns(kind, ENERGY_RESULTS), []) for kind in KINDS}
+    for m in sorted(measurements, key=lambda m: m.index):
+        if m.energy_mj is not None:
+            dims = [m.dims[name] for name in KINDS[m.kind].dimensions]
+            tables[m.kind].rows.append([*dims, m.group, float(f"{m.energy_mj:.7g}")])
+    return {kind: table for kind, table in tables.items() if len(table) >= FEWEST}

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from fdi_keras.devices import DeviceInfo, Runtime
+from fdi_keras.errors import EnergyUnknownError
 from fdi_keras.execution_time import TimeModel, WeightFetch
 from fdi_keras.operators import KINDS
 from fdi_keras.profiling import Plan
@@ -24,6 +25,9 @@ SCHEMA_VERSION = 1
 #: Columns of a table of measurements behind the dimensions of its kind.
 RESULTS = ("group", "median_ms", "iqr_ms", "min_ms", "runs")
 
+#: The same of a table of energies.
+ENERGY_RESULTS = ("group", "energy_mj")
+
 #: What is left of a measurement when the cost of an invocation is taken off, at least (our choice).
 LEAST_SHARE = 0.01
 
@@ -32,8 +36,8 @@ class MeasurementTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measurements of one kind, a row each.
 
     Attributes:
-        columns: the kind's dimensions, then :data:`RESULTS`.
-        rows: numbers in the order of the columns. Times still contain the invocation.
+        columns: the kind's dimensions, then :data:`RESULTS` or :data:`ENERGY_RESULTS`.
+        rows: numbers in the order of the columns. They still contain the invocation.
     """
 
     columns: list[str]
@@ -50,7 +54,8 @@ class MeasurementTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def dims(self) -> dict[str, np.ndarray]:
         """Columns ``(n,)`` of the dimensions."""
-        return {name: self.column(name) for name in self.columns if name not in RESULTS}
+        results = {*RESULTS, *ENERGY_RESULTS}
+        return {name: self.column(name) for name in self.columns if name not in results}
 
     def weight_bytes(self, kind: str) -> np.ndarray:
         """Weights of each operator, ``(n,)``."""
@@ -58,8 +63,15 @@ class MeasurementTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def times_ms(self, overhead_ms: float) -> np.ndarray:
         """Times of the operators alone, ``(n,)`` in ms: without the cost of an invocation."""
-        medians = self.column("median_ms")
-        return np.maximum(medians - overhead_ms, LEAST_SHARE * medians)
+        return self._alone("median_ms", overhead_ms)
+
+    def energies_mj(self, overhead_mj: float) -> np.ndarray:
+        """Energies of the operators alone, ``(n,)`` in mJ: without that of an invocation."""
+        return self._alone("energy_mj", overhead_mj)
+
+    def _alone(self, name: str, overhead: float) -> np.ndarray:
+        whole = self.column(name)
+        return np.maximum(whole - overhead, LEAST_SHARE * whole)
 
 
 class FailedProbe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +80,20 @@ class FailedProbe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     dims: dict[str, int]
     reason: str
+
+
+class EnergyPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a profile knows about energy, learned as the times are.
+
+    Attributes:
+        overhead_mj: of one invocation, in mJ.
+        models: the model of each kind of operator: a time model whose milliseconds are millijoule.
+        measurements: what each was learned from; empty in a profile that was saved without.
+    """
+
+    overhead_mj: float
+    models: dict[str, TimeModel]
+    measurements: dict[str, MeasurementTable] = {}
 
 
 class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +110,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         models: the time model of each kind of operator, its weights in the caches.
         weight_fetch: the cost of weights that do not fit there; None where none was seen.
         measurements: what each was learned from; empty in a profile that was saved without.
+        energy: the second quantity, where it was measured.
         failures: probes that could not be timed.
         warnings: what a user should know about its quality.
         format, schema_version: of the file.
@@ -100,6 +127,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     models: dict[str, TimeModel]
     weight_fetch: WeightFetch | None = None
     measurements: dict[str, MeasurementTable] = {}
+    energy: EnergyPart | None = None
     failures: list[FailedProbe] = []
     warnings: list[str] = []
 
@@ -113,8 +141,30 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         data = msgspec.to_builtins(self)
         if not measurements:
             data["measurements"] = {}
+            if data["energy"] is not None:
+                data["energy"]["measurements"] = {}
             data["failures"] = []
         return data
+
+    def of_energy(self) -> DeviceProfile:
+        """This profile with energy in the place of time: whatever it prices, its ms are mJ.
+
+        Raises:
+            EnergyUnknownError: no energy was measured.
+        """
+        if self.energy is None:
+            raise EnergyUnknownError(
+                f"profile {self.name!r} has no energy: it was made without measuring any. Profile a phone that "
+                "lets its battery be read, unplugged, see 'Energy' in docs/phones.md."
+            )
+        return msgspec.structs.replace(
+            self,
+            overhead_ms=self.energy.overhead_mj,
+            models=self.energy.models,
+            weight_fetch=None,
+            measurements={},
+            energy=None,
+        )
 
     @classmethod
     def from_dict(cls, data: Any, source: str = "given as a dictionary") -> DeviceProfile:
@@ -143,9 +193,9 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         write_atomically(path, msgspec.json.encode(self) + b"\n")
 
 
-def table_columns(kind: str) -> list[str]:
+def table_columns(kind: str, results: tuple[str, ...] = RESULTS) -> list[str]:
     """Columns of a table of measurements of this kind."""
-    return [*KINDS[kind].dimensions, *RESULTS]
+    return [*KINDS[kind].dimensions, *results]
 
 
 def now() -> str:

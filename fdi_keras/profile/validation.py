@@ -13,9 +13,12 @@ from fdi_keras.errors import ProfileInvalidError, ProfileVersionError
 from fdi_keras.execution_time import TimeModel
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.profile import (
+    ENERGY_RESULTS,
     FORMAT,
+    RESULTS,
     SCHEMA_VERSION,
     DeviceProfile,
+    EnergyPart,
     MeasurementTable,
     table_columns,
 )
@@ -30,6 +33,7 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
     _check_format(data, source)
     # Part by part: msgspec does not name the keys of a dictionary in the places it reports.
     data = dict(data)
+    energy = data.pop("energy", None)
     parts = {name: data.pop(name, {}) for name in ("models", "measurements")}
     for name, part in parts.items():
         if not isinstance(part, dict):
@@ -50,7 +54,25 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
         _check_table(kind, table, source)
         if kind in profile.models:
             _check_agreement(kind, profile.models[kind], table, source)
+    if energy is not None:
+        profile.energy = _decode_energy(energy, source)
     return profile
+
+
+def _decode_energy(data: Any, source: str) -> EnergyPart:
+    """The energies, checked as the times are."""
+    part = _convert(data, EnergyPart, "$.energy", source)
+    if not (math.isfinite(part.overhead_mj) and part.overhead_mj >= 0):
+        raise damaged(source, "$.energy.overhead_mj", f"Expected an energy in mJ, got {part.overhead_mj}")
+    if not part.models:
+        raise damaged(source, "$.energy.models", "Expected the model of at least one kind, got none")
+    for kind, model in part.models.items():
+        _check_model(kind, model, source, "$.energy")
+    for kind, table in part.measurements.items():
+        _check_table(kind, table, source, "$.energy", ENERGY_RESULTS)
+        if kind in part.models:
+            _check_agreement(kind, part.models[kind], table, source, "$.energy")
+    return part
 
 
 def damaged(source: str, place: str, what: str) -> ProfileInvalidError:
@@ -95,8 +117,8 @@ def _check_header(profile: DeviceProfile, source: str) -> None:
         raise damaged(source, "$.models", "Expected the model of at least one kind, got none")
 
 
-def _check_model(kind: str, model: TimeModel, source: str) -> None:
-    place = f"$.models.{kind}"
+def _check_model(kind: str, model: TimeModel, source: str, root: str = "$") -> None:
+    place = f"{root}.models.{kind}"
     if kind != model.kind:
         raise damaged(source, f"{place}.kind", f"Expected {kind!r}, got {model.kind!r}")
     _named(model.validate, place, source)
@@ -110,32 +132,36 @@ def _named(validate: Callable[[str], None], place: str, source: str) -> None:
         raise damaged(source, where, what) from error
 
 
-def _check_table(kind: str, table: MeasurementTable, source: str) -> None:
-    place = f"$.measurements.{kind}"
+def _check_table(
+    kind: str, table: MeasurementTable, source: str, root: str = "$", results: tuple[str, ...] = RESULTS
+) -> None:
+    place = f"{root}.measurements.{kind}"
     if kind not in KINDS:
         raise damaged(source, place, f"Expected one of {', '.join(KINDS)}")
-    columns = table_columns(kind)
+    columns = table_columns(kind, results)
     if table.columns != columns:
         raise damaged(source, f"{place}.columns", f"Expected {', '.join(columns)}")
-    median = columns.index("median_ms")
+    positive = columns.index(results[1])
     for number, row in enumerate(table.rows):
         if len(row) != len(columns):
             raise damaged(
                 source, f"{place}.rows[{number}]", f"Expected {len(columns)} values, got {len(row)}"
             )
         for at, value in enumerate(row):
-            if not math.isfinite(value) or value < 0 or (at == median and value == 0):
+            if not math.isfinite(value) or value < 0 or (at == positive and value == 0):
                 raise damaged(source, f"{place}.rows[{number}][{at}]", f"Impossible {columns[at]}: {value}")
 
 
-def _check_agreement(kind: str, model: TimeModel, table: MeasurementTable, source: str) -> None:
+def _check_agreement(
+    kind: str, model: TimeModel, table: MeasurementTable, source: str, root: str = "$"
+) -> None:
     """A model and the measurements beside it must be of one making."""
     if len(table) != model.error.measurements:
-        count = f"Expected {len(table)}, the number of rows of $.measurements.{kind}"
-        place = f"$.models.{kind}.error.measurements"
+        count = f"Expected {len(table)}, the number of rows of {root}.measurements.{kind}"
+        place = f"{root}.models.{kind}.error.measurements"
         raise damaged(source, place, f"{count}, got {model.error.measurements}")
     for name, column in table.dims.items():
         low, high = model.ranges[name]
         if column.min() < low or column.max() > high:
             measured = f"Expected to hold what was measured, {column.min():g}..{column.max():g}"
-            raise damaged(source, f"$.models.{kind}.ranges.{name}", f"{measured}, got {low:g}..{high:g}")
+            raise damaged(source, f"{root}.models.{kind}.ranges.{name}", f"{measured}, got {low:g}..{high:g}")

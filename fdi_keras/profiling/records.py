@@ -23,6 +23,7 @@ class Measurement(msgspec.Struct, frozen=True):
         kind, dims, group: see :class:`fdi_keras.profiling.design.Configuration`.
         median_ms, iqr_ms, min_ms, runs: see :class:`fdi_keras.devices.Timing`. The
             cost of an invocation is still in them.
+        energy_mj: of one inference, that of an invocation in it; None where it was not measured.
     """
 
     index: int
@@ -33,6 +34,7 @@ class Measurement(msgspec.Struct, frozen=True):
     iqr_ms: float
     min_ms: float
     runs: int
+    energy_mj: float | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -64,6 +66,7 @@ class Records:
         repeats: how often an index was superseded.
         verified: index to the reference in ms that was measured after it.
         overhead_ms: of an invocation; None when the campaign did not get so far.
+        overhead_mj: energy of an invocation; None when it was not measured.
         baseline_ms: the reference at its best.
         seconds: all runs together, without the time that the device was away.
         finished: the latest run came to its end.
@@ -79,6 +82,7 @@ class Records:
     repeats: dict[int, int] = field(default_factory=dict)
     verified: dict[int, float] = field(default_factory=dict)
     overhead_ms: float | None = None
+    overhead_mj: float | None = None
     baseline_ms: float | None = None
     seconds: float = 0.0
     finished: bool = False
@@ -121,8 +125,15 @@ class Records:
                 self.baseline_ms = event["baseline_ms"]
                 for index in self.measurements:
                     self.verified.setdefault(index, event["median_ms"])
+            case "energy":
+                if event["index"] in self.measurements:
+                    self.measurements[event["index"]] = msgspec.structs.replace(
+                        self.measurements[event["index"]], energy_mj=event["energy_mj"]
+                    )
             case "overhead":
                 self.overhead_ms = event["overhead_ms"]
+            case "energy_overhead":
+                self.overhead_mj = event["overhead_mj"]
             case "resumed":
                 self.plan = msgspec.convert(event["plan"], Plan)
                 self.finished = False

@@ -6,6 +6,7 @@ import pytest
 
 from fdi_keras import load_profile, predict_latency
 from fdi_keras.cli.predict_view import short_name
+from fdi_keras.profile import EnergyPart
 
 
 def test_predict_for_people(fdi, small_profile, conv_model):
@@ -36,6 +37,21 @@ def test_predict_json(fdi, small_profile, conv_model):
     assert {"name", "kind", "predicted_ms", "rule"} <= set(document["operators"][0])
     assert document["coverage"] == 1.0
     assert document["operators"][0]["kind"] == "conv2d"
+
+
+def test_predict_energy(fdi, small_profile, conv_model, tmp_path):
+    refused = fdi("predict", conv_model, "--profile", small_profile, "--energy")
+    assert refused.status == 1
+    assert "has no energy" in refused.err
+    profile = load_profile(small_profile)
+    profile.energy = EnergyPart(0.5, profile.models)
+    profile.save(tmp_path / "with_energy.json")
+    words = " ".join(
+        fdi("predict", conv_model, "--profile", tmp_path / "with_energy.json", "--energy").out.split()
+    )
+    report = predict_latency(conv_model, profile, energy=True)
+    assert f"{report.total_mj:.4g} mJ for one inference above idle, 100 % covered." in words
+    assert f"{report.operators[0].predicted_mj:.4g}" in words
 
 
 def test_predict_with_a_profile_that_knows_nothing_of_it(fdi, small_profile, relu_model):

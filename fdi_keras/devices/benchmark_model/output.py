@@ -18,6 +18,7 @@ import msgspec
 
 from fdi_keras.devices.base import Timing
 from fdi_keras.devices.benchmark_model.failures import check_ended_well, check_flags_understood
+from fdi_keras.devices.benchmark_model.preamble import ACCELERATORS, SESSION, Delegated, Lines, read_start
 from fdi_keras.devices.benchmark_model.statistics import Statistics, parse_statistics, tool_number
 from fdi_keras.errors import (
     DelegateNotAppliedError,
@@ -64,43 +65,6 @@ class Report(msgspec.Struct, frozen=True):
         return Timing(s.median_ms, s.iqr_ms, s.min / 1e3, s.count)
 
 
-#: Labels under which the tool echoes flags, in its order. Those of accelerators follow in no fixed one.
-_LABELS = {
-    "num_runs": "Min num runs",
-    "min_secs": "Min runs duration (seconds)",
-    "max_secs": "Max runs duration (seconds)",
-    "num_threads": "Num threads",
-    "warmup_runs": "Min warmup runs",
-    "warmup_min_secs": "Min warmup runs duration (seconds)",
-    "dry_run": "Run w/o invoking kernels",
-    "report_peak_memory_footprint": "Report the peak memory footprint",
-    "graph": "Graph",
-    "signature_to_run_for": "Signature to run",
-    "require_full_delegation": "Require full delegation",
-    "enable_op_profiling": "Enable op profiling",
-    "op_profiling_output_mode": "Op profiling output mode.",
-    "op_profiling_output_file": "Op profiling output file.",
-}
-_DELEGATE_LABELS = {
-    "use_gpu": "Use gpu",
-    "gpu_precision_loss_allowed": "Allow lower precision in gpu",
-    "use_nnapi": "Use NNAPI",
-    "disable_nnapi_cpu": "Disable NNAPI cpu",
-    "nnapi_allow_fp16": "Allow fp16 in NNAPI",
-    "use_xnnpack": "Use xnnpack",
-}
-_VERBOSE, _THREADS = "Log parameter values verbosely", "#threads used for CPU inference"
-_PLACE = {label: at for at, label in enumerate([_VERBOSE, *_LABELS.values(), _THREADS])}
-_PLACE |= dict.fromkeys(_DELEGATE_LABELS.values(), len(_PLACE))
-
-#: The accelerators by their flag, and what the tool calls them.
-_ACCELERATORS = {"use_gpu": "GPU", "use_nnapi": "NNAPI"}
-
-_ECHO = re.compile(r"([^\[\]]+): \[(.*)\]")
-_LEVEL = re.compile(r"(?:INFO|WARN|WARNING|VERBOSE): ")
-_LOADED = "Loaded model "
-_SIZE = re.compile(r"The input model file size \(MB\): \S+")
-_SESSION = re.compile(r"Initialized session in (\S+)ms\.")
 _RUNNING = re.compile(
     r"Running benchmark for at least (\S+) iterations and at least (\S+) seconds"
     r" but terminate if exceeding (\S+) seconds\."
@@ -120,17 +84,7 @@ _PEAK = (
     re.compile(r"\+ RssAnnon *: \d+ MB"),
     re.compile(r"\+ RssFile \+ RssShmem *: \d+ MB"),
 )
-_APPLIED = re.compile(
-    r"(?:Explicitly applied (\w+) delegate, and the model graph will be (completely|partially) executed"
-    r" by the delegate(?: w/ (\d+) delegate kernels)?\."
-    r"|Though (\w+) delegate is explicitly applied, the model graph will not be executed by the delegate\.)"
-)
 _XNNPACK = "Created TensorFlow Lite XNNPACK delegate for CPU."
-
-#: Beginnings of lines that have one place only: anywhere else they are out of order.
-_PLACED = ("STARTING!", _LOADED, "The input model file size", "Initialized session in", "Running benchmark",
-           "count=", "Inference timings", "Note: as the", "Memory footprint delta", "Peak memory",
-           "Overall peak", "Memory status", "- VmRSS", "+ Rss")  # fmt: skip
 
 
 def parse_output(output: ToolOutput, flags: Mapping[str, str]) -> Report:
@@ -155,8 +109,8 @@ def parse_output(output: ToolOutput, flags: Mapping[str, str]) -> Report:
     check_ended_well(output.exit_code, text, errors)
     if not text.endswith("\n"):
         raise OutputDamagedError(f"the output is cut off at {text[-80:]!r}.")
-    reader = _Lines(text[:-1].split("\n"))
-    delegated = _read_start(reader, flags)
+    reader = Lines(text[:-1].split("\n"))
+    delegated = read_start(reader, flags)
     report = _read_results(reader, flags, delegated)
     _check_cpu_kernels(flags, text, errors)
     if "ERROR:" in errors and not delegated[0]:
@@ -165,112 +119,8 @@ def parse_output(output: ToolOutput, flags: Mapping[str, str]) -> Report:
     return report
 
 
-class _Lines:
-    """The lines of stdout without their level, taken one after another."""
-
-    def __init__(self, lines: list[str]):
-        self._lines = lines
-        self._at = 0
-        #: Newer versions begin every line with its level.
-        self._levels = bool(lines) and lines[0].startswith("INFO: ")
-
-    def peek(self) -> str | None:
-        if self._at >= len(self._lines):
-            return None
-        line = self._lines[self._at]
-        match = _LEVEL.match(line) if self._levels else None
-        return line[match.end() :] if match else line
-
-    def take(self) -> str:
-        line = self.peek()
-        if line is None:
-            raise OutputDamagedError("the output ends before its last line: it was cut off.")
-        self._at += 1
-        return line
-
-    def expect(self, pattern: re.Pattern[str] | str, what: str) -> re.Match[str]:
-        line = self.take()
-        match = re.fullmatch(pattern, line)
-        if match is None:
-            raise OutputDamagedError(f"expected {what}, the output has {line[:160]!r} there.")
-        return match
-
-
-_Delegated = tuple[Literal["completely", "partially"] | None, int | None]
-
-
-def _read_start(reader: _Lines, flags: Mapping[str, str]) -> _Delegated:
-    """From ``STARTING!`` to the last line before the model is loaded completely."""
-    reader.expect("STARTING!", "'STARTING!'")
-    echo: dict[str, str] = {}
-    place = -1
-    while not (line := reader.take()).startswith(_LOADED):
-        _check_place(line)
-        match = _ECHO.fullmatch(line)
-        if match is None:
-            continue
-        label, value = match.groups()
-        if label in echo:
-            raise OutputDamagedError(f"the output says {label!r} twice.")
-        if _PLACE.get(label, place) < place:
-            raise OutputDamagedError(f"the output has {label!r} out of order.")
-        place = _PLACE.get(label, place)
-        echo[label] = value
-    _check_echo(echo, flags)
-    if line != _LOADED + flags.get("graph", ""):
-        raise OutputDamagedError(f"the output is of another model: {line[:200]!r}.")
-    delegated, sized = _read_delegates(reader, flags)
-    if not sized:
-        raise OutputDamagedError("the output lacks the size of the model file.")
-    return delegated
-
-
-def _read_delegates(reader: _Lines, flags: Mapping[str, str]) -> tuple[_Delegated, bool]:
-    """Which accelerator executes the model, from the lines before ``Initialized session``."""
-    sized = False
-    wanted = next((name for flag, name in _ACCELERATORS.items() if flags.get(flag) == "true"), None)
-    delegated: _Delegated = (None, None)
-    while True:
-        line = reader.peek()
-        if line is None:
-            raise OutputDamagedError("the output ends while the model is loaded: it was cut off.")
-        if _SESSION.fullmatch(line):
-            break
-        reader.take()
-        if _SIZE.fullmatch(line) and not sized:
-            sized = True
-            continue
-        _check_place(line)
-        if (echo := _ECHO.fullmatch(line)) and echo[1] in _PLACE:
-            raise OutputDamagedError(f"the output has {echo[1]!r} out of order.")
-        match = _APPLIED.fullmatch(line)
-        if match is None:
-            continue
-        name, extent, kernels, refused = match.groups()
-        if refused is not None and refused == wanted:
-            raise DelegateNotAppliedError(f"the {wanted} delegate took no part of the model: {line}")
-        if name is None or name == "XNNPACK":
-            continue
-        if name != wanted or delegated[0] is not None:
-            raise OutputDamagedError(f"not what was asked for, or said twice: {line!r}.")
-        delegated = (
-            "completely" if extent == "completely" else "partially",
-            int(kernels) if kernels else None,
-        )
-    if wanted is None:
-        return delegated, sized
-    if delegated[0] is None:
-        raise DelegateNotAppliedError(
-            f"nothing in the output says that the {wanted} delegate executes the model, "
-            "so the CPU may have been timed."
-        )
-    if delegated[0] == "partially" and flags.get("require_full_delegation") == "true":
-        raise DelegateNotAppliedError(f"the {wanted} delegate took only a part of the model.")
-    return delegated, sized
-
-
-def _read_results(reader: _Lines, flags: Mapping[str, str], delegated: _Delegated) -> Report:
-    session = reader.expect(_SESSION, "'Initialized session in'")[1]
+def _read_results(reader: Lines, flags: Mapping[str, str], delegated: Delegated) -> Report:
+    session = reader.expect(SESSION, "'Initialized session in'")[1]
     dry = flags.get("dry_run") == "true"
     max_s = flags.get("max_secs", "150")
     warmup = _read_series(
@@ -304,7 +154,7 @@ def _read_results(reader: _Lines, flags: Mapping[str, str], delegated: _Delegate
     return Report(regular, warmup, int(init), *delegated, flags.get("enable_op_profiling") == "true")
 
 
-def _read_series(reader: _Lines, runs: str, min_s: str, max_s: str) -> Statistics:
+def _read_series(reader: Lines, runs: str, min_s: str, max_s: str) -> Statistics:
     """``Running benchmark ...``, its numbers, and the empty line behind them."""
     match = reader.expect(_RUNNING, "'Running benchmark'")
     _agree(
@@ -326,40 +176,9 @@ def _read_series(reader: _Lines, runs: str, min_s: str, max_s: str) -> Statistic
     return series
 
 
-def _check_place(line: str) -> None:
-    if line.startswith(_PLACED):
-        raise OutputDamagedError(f"the output is out of order at {line[:160]!r}.")
-
-
-def _check_echo(echo: Mapping[str, str], flags: Mapping[str, str]) -> None:
-    """What the tool says it was told must be what it was told."""
-    if "Graph" not in echo:
-        raise OutputDamagedError("the output does not say which model it is of.")
-    labels = {**_LABELS, **_DELEGATE_LABELS}
-    for flag, label in labels.items():
-        if label not in echo:
-            continue
-        told = {"true": "1", "false": "0"}.get(flags.get(flag, ""), flags.get(flag, ""))
-        if flag in flags and told != echo[label]:
-            raise OutputDamagedError(
-                f"the output is of another run: {label} is {echo[label]!r}, not {told!r}."
-            )
-        if flag not in flags and flag in _ACCELERATORS and echo[label] != "0":
-            raise OutputDamagedError(f"the output is of another run: {label} was not asked for.")
-    threads = flags.get("num_threads")
-    if threads is not None and echo.get(_THREADS, threads) != threads:
-        raise OutputDamagedError(
-            f"the output is of another run: {_THREADS} are {echo[_THREADS]}, not {threads}."
-        )
-    if echo.get("NNAPI accelerators available") == "nnapi-reference":
-        raise RuntimeRefusedError(
-            "this phone offers NNAPI no accelerator, only its reference code for the CPU: NNAPI cannot be timed."
-        )
-
-
 def _check_cpu_kernels(flags: Mapping[str, str], text: str, errors: str) -> None:
     """Whether XNNPACK was there, where it decides what was timed."""
-    if any(flags.get(flag) == "true" for flag in _ACCELERATORS):
+    if any(flags.get(flag) == "true" for flag in ACCELERATORS):
         return
     there = _XNNPACK in errors or _XNNPACK in text
     if flags.get("use_xnnpack") == "false" and there:

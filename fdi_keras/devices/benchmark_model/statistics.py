@@ -65,7 +65,10 @@ class Statistics(msgspec.Struct, frozen=True):
         the nearer end of that interval. The average of many readings does not suffer from
         their being cut to whole microseconds, as the median of a 5 microsecond operator
         does by a tenth; being within half a microsecond it cannot be led astray by outliers.
+        From a tenth of a second on the six digits of the average are no finer than the median.
         """
+        if _half_digit(self.avg_us) >= 0.5:
+            return self.median / 1e3
         return min(max(self.avg_us, self.median - 0.5), self.median + 0.5) / 1e3
 
     @property

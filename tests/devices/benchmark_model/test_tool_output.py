@@ -33,7 +33,7 @@ LATENCIES = {
     "min_gt_max": (117, 8337, 0.1175),
     "peakmem": (117, 8328, 0.1175),
     "runs1": (139, 1, 0.139),
-    "slow_maxsecs": (391115, 2, 391.1145),
+    "slow_maxsecs": (391115, 2, 391.115),
     "taskset": (117, 8307, 0.1175),
     "threads2": (120, 5744, 0.1205),
     "verbose": (117, 50, 0.1175),
@@ -271,7 +271,7 @@ def test_whatever_the_tool_may_measure_is_accepted_and_read_exactly(taken):
     assert (read.min, read.max) == (ranked[0], ranked[-1])
     assert (read.p5, read.median, read.p95) == tuple(ranked[len(taken) * p // 100] for p in (5, 50, 95))
     assert read.avg == tool_number(sum(taken) / len(taken))
-    assert abs(1e3 * read.median_ms - read.median) <= 0.5 + 1e-9
+    assert abs(1e3 * read.median_ms - read.median) <= 0.5 + 1e-6
 
 
 @settings(max_examples=60, deadline=None)
