@@ -25,7 +25,7 @@ from fdi_keras.devices.benchmark_model import (
     parse_profile,
     parse_samples,
 )
-from fdi_keras.devices.benchmark_model.power import IDLE_S, sampled
+from fdi_keras.devices.benchmark_model.power import sampled
 from fdi_keras.devices.phone_tool import BATCH, PhoneTool, Task
 from fdi_keras.errors import MeasurementError, UsageError
 
@@ -141,27 +141,15 @@ class PhoneRunner:
         _, output = self._watched(task)
         return parse_profile(output.files["ops"])
 
-    def cache_counters(self, model: bytes, budget_s: float = BUDGET_S) -> tuple[float, float]:
-        """Cache references and misses of one execution, by ``simpleperf``.
-
-        Raises:
-            MeasurementError: the phone has no such counters, or does not permit them.
-        """
+    def cache_counters(self, model: bytes) -> tuple[float, float]:
         stat = _left("stat")
-        task = _task(
-            model, budget_s, 0.0, MIN_RUNS, files={"stat": stat}, wrap=lambda words: counted(words, stat)
-        )
+        files = {"stat": stat}
+        task = _task(model, BUDGET_S, 0.0, MIN_RUNS, files=files, wrap=lambda words: counted(words, stat))
         report, output = self._watched(task)
-        return parse_counters(output.files["stat"], output.stdout + output.stderr).per_inference(report)
+        said = output.stdout + output.stderr
+        return parse_counters(output.files["stat"], said).per_inference(report)
 
-    def sample_power(
-        self, model: bytes, busy_s: float, idle_s: float = IDLE_S
-    ) -> tuple[list[PowerSample], float]:
-        """Samples of the battery before, during and after long execution, and the mean time of one in ms.
-
-        Raises:
-            EnergyUnavailableError: the phone does not let its current and voltage be read.
-        """
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
         power = _left("power")
         task = _task(
             model,
