@@ -13,6 +13,7 @@ adbutils frames the requests; three of its habits are put right here:
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import time
@@ -178,9 +179,9 @@ def ask(host: str, port: int, request: str, timeout_s: float) -> str:
 
 def _block(connection: Connection, length: bytes) -> str:
     """A text of that length, which is in four hexadecimal digits."""
-    with _sane():
-        size = int(length, 16)
-    return connection.receive_exactly(size).decode(errors="replace")
+    if not re.fullmatch(rb"[0-9A-Fa-f]{4}", length):
+        raise EOFError
+    return connection.receive_exactly(int(length, 16)).decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ class PhoneLink:
         self.serial = serial
         self.server = default_server() if server is None else server
         self._has_v2: bool | None = None
+        self._orphans: list[str] = []  # half-written files on the phone
 
     @property
     def id(self) -> str:
@@ -165,17 +166,20 @@ class PhoneLink:
                         raise CommandFailedError(
                             f"the phone kept {size} of the {len(data)} bytes of {remote}. Free some space on it."
                         )
-            moves = [f"mv -f {quote(part)} {quote(remote)}" for remote, part in parts.items()]
-            done = self.run(" && ".join(moves), timeout_s=deadline.rest())
+            steps = [f"mv -f {quote(part)} {quote(remote)}" for remote, part in parts.items()]
+            if self._orphans:
+                steps.insert(0, f"rm -f {' '.join(map(quote, self._orphans))}")
+            done = self.run(" && ".join(steps), timeout_s=deadline.rest())
             done.checked(f"writing {', '.join(contents)}")
-        except BaseException:
-            self._forget(parts.values())
+            self._orphans = []
+        except DeviceGoneError:
+            # It cannot be asked to remove them now; with the next files it is.
+            self._orphans += parts.values()
             raise
-
-    def _forget(self, parts: Any) -> None:
-        """Half-written files, if the phone still answers; what stays is removed on the next connection."""
-        with contextlib.suppress(DeviceGoneError):
-            self.run(["rm", "-f", *parts], timeout_s=2.0)
+        except BaseException:
+            with contextlib.suppress(DeviceGoneError):
+                self.run(["rm", "-f", *parts.values()], timeout_s=2.0)
+            raise
 
     def pull(self, remote: str, timeout_s: float = FILE_S) -> bytes:
         """Content of a file on the phone.

@@ -217,5 +217,5 @@ def test_a_mark_in_the_output_is_no_end(make_phone, adb_server, monkeypatch):
     monkeypatch.setattr(shell.secrets, "token_hex", lambda count: "a" * 2 * count)
     mark = f"fdi-{'a' * 32}"
     # Whoever could guess it could forge it; what almost looks like it must not matter.
-    text = f"\n{mark[:-1]}b 0\n\n{mark}\n{mark}-end x"
+    text = f"\n{mark[:-1]}b 0\n\n{mark}\n{mark}-end x{mark[:9]}"
     assert link.run(["printf", "%s", text]) == Output(text, "", 0)
