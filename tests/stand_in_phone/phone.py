@@ -239,9 +239,12 @@ class StandInPhone:
         return found
 
     def kill_processes(self) -> None:
-        for process in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+        end = time.monotonic() + 5
+        while (found := self.processes()) and time.monotonic() < end:
+            for process in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.005)
 
     # Serving
 

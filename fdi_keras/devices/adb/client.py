@@ -65,7 +65,7 @@ class Deadline:
         """Which limit was met."""
         if self.step_s is not None and time.monotonic() < self._end:
             return f"said nothing for {self.step_s:g} s"
-        return f"did not answer within {self.seconds:.3g} s"
+        return f"did not answer within {round(self.seconds, 1):g} s"
 
 
 class Connection(adbutils.AdbConnection):

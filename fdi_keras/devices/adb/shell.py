@@ -98,7 +98,7 @@ def service_of(script: str, has_v2: bool) -> tuple[str, str]:
     # for the script: a mistake in it, or its 'exit', must not take the mark away.
     return (
         f"exec:{{ e=$(sh -c {quote(script)} 2>&1 >&3 3>&- </dev/null); c=$?; }} 3>&1; "
-        f'printf \'\\n%s %s\\n%s\\n%s\' {mark} "$c" "$e" {mark}-end',
+        f'printf \'%s %s\\n%s\\n%s\' {mark} "$c" "$e" {mark}-end',
         mark,
     )
 
