@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stand_in_phone import free_port, quiet_environment
 
+from fdi_keras.devices.adb.program import adb_version, find_adb
 from fdi_keras.devices.adb.server import (
     AdbServer,
-    adb_version,
     checked_address,
     default_server,
-    find_adb,
     parse_phones,
     parse_server,
 )
@@ -104,7 +103,7 @@ def test_adb_is_looked_for_in_order(monkeypatch, tmp_path):
 def test_without_adb_the_error_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.delenv("ADBUTILS_ADB_PATH", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("fdi_keras.devices.adb.server.find_spec", lambda name: None)
+    monkeypatch.setattr("fdi_keras.devices.adb.program.find_spec", lambda name: None)
     with pytest.raises(DeviceError, match=r"apt install adb.*ADBUTILS_ADB_PATH"):
         find_adb()
 
