@@ -116,13 +116,17 @@ async def _feed_v2(stream: Stream, process: asyncio.subprocess.Process) -> None:
 
 async def _hang_up(phone: StandInPhone, process: asyncio.subprocess.Process) -> None:
     """What adbd does when the host lets go: a signal to the shell alone, not to its children."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGHUP)
+    transport = process._transport
+    if process.returncode is not None:
+        transport.close()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGHUP)
     # Its pipes close, or a child that lives on would hold them. Closing all would also kill it.
-    phone.started.append(process._transport)
+    phone.started = [other for other in phone.started if other.get_returncode() is None]
+    phone.started.append(transport)
     for descriptor in range(3):
-        pipe = process._transport.get_pipe_transport(descriptor)
+        pipe = transport.get_pipe_transport(descriptor)
         if pipe is not None:
             pipe.close()
 

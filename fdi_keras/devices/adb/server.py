@@ -58,7 +58,7 @@ class AdbServer(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_default(self) -> bool:

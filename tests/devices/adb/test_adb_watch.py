@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from stand_in_phone import StandInPhone, free_port
+from stand_in_phone import StandInPhone, free_port, quiet_environment
 
 from fdi_keras.devices.adb.events import follow_devices
 from fdi_keras.devices.adb.server import AdbServer
@@ -70,6 +70,25 @@ def test_the_end_of_the_server_is_told_and_survived(own_adb_server, make_phone):
         assert lost.phones == ()
         assert own_adb_server.server.label in lost.problem
         await asyncio.to_thread(own_adb_server.start)
+        await asyncio.to_thread(phone.plug)
+        await until(sightings, lambda seen: states(seen).get(phone.serial) == "device")
+        await sightings.aclose()
+
+    asyncio.run(follow())
+
+
+def test_the_default_server_is_started_again(own_adb_server, make_phone, monkeypatch):
+    phone = make_phone("other", server=own_adb_server)
+    for name, value in quiet_environment(own_adb_server.home).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(own_adb_server.port))
+
+    async def follow():
+        sightings = follow_phones(own_adb_server.server)
+        await until(sightings, lambda seen: phone.serial in states(seen))
+        own_adb_server.kill()
+        await until(sightings, lambda seen: seen.problem)
+        await until(sightings, lambda seen: not seen.problem)
         await asyncio.to_thread(phone.plug)
         await until(sightings, lambda seen: states(seen).get(phone.serial) == "device")
         await sightings.aclose()
