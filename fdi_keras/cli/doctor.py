@@ -28,9 +28,7 @@ from fdi_keras.cli.options import adb_option, json_option
     help="The tool that times models on a phone.  [default: FDI_BENCHMARK_MODEL, else the cache]",
 )
 @json_option
-def doctor(
-    serial: str | None, adb: tuple[str, ...], benchmark_model: Path | None, as_json: bool
-) -> int:
+def doctor(serial: str | None, adb: tuple[str, ...], benchmark_model: Path | None, as_json: bool) -> int:
     """Check what a campaign on a phone needs, and say how to mend what is missing.
 
     SERIAL is a phone as 'fdi devices' lists it; all that are attached if left out. Nothing on the

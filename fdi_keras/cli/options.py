@@ -52,7 +52,9 @@ def runtime_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="What executes the operators; all but the first on phones.",
     )
-    @click.option("--cores", default="", metavar="CORES", help="Of a phone: big, little, or a hexadecimal mask.")
+    @click.option(
+        "--cores", default="", metavar="CORES", help="Of a phone: big, little, or a hexadecimal mask."
+    )
     @click.option(
         "--precision",
         type=click.Choice(["float32", "float16"]),

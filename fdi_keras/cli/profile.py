@@ -143,9 +143,7 @@ def profile(
     return int(any(isinstance(result, FdiError) for result in learned.values()))
 
 
-def _print(
-    learned: Mapping[str, DeviceProfile | FdiError], out: Path | None, seconds: float
-) -> None:
+def _print(learned: Mapping[str, DeviceProfile | FdiError], out: Path | None, seconds: float) -> None:
     from fdi_keras.cli.campaign_view import print_result
 
     shown: list[DeviceProfile] = []

@@ -15,7 +15,7 @@ from fdi_keras.errors import EnergyUnavailableError, MeasurementError, UsageErro
 if TYPE_CHECKING:
     import numpy as np
 
-    from fdi_keras.devices.benchmark_model import PowerSample
+    from fdi_keras.devices.benchmark_model import OperatorProfile, PowerSample
 
 #: Defaults of a measurement, in seconds: our choice, enough for a median that
 #: repeats within 1 % on a quiet computer.
@@ -197,6 +197,14 @@ class Runner(Protocol):
         """
         ...
 
+    def operator_table(self, model: bytes) -> OperatorProfile | None:
+        """Where a network's time goes by the runtime's own profiler, which slows it; None: it has none.
+
+        Raises:
+            MeasurementError: the runtime refuses the model.
+        """
+        ...
+
     def unsteady(self) -> str | None:
         """Why times cannot be trusted now (too hot, say), in words; None while they can.
 
@@ -269,6 +277,9 @@ class SteadyRunner:
 
     def cache_counters(self, model: bytes) -> tuple[float, float]:
         raise MeasurementError("cache accesses are counted with simpleperf on a phone; this device is none.")
+
+    def operator_table(self, model: bytes) -> OperatorProfile | None:
+        return None
 
     def unsteady(self) -> str | None:
         return None

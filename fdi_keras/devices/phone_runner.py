@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 #: its readings agree, and another probe is worth more than a more exact one.
 PROBE_S = 0.1
 
+#: Seconds of a run with the tool's profiler.
+TABLE_S = 1.0
+
 
 class PhoneRunner:
     """See :class:`fdi_keras.devices.base.Runner`. Entering its ``with`` statement prepares the phone.
@@ -128,15 +131,10 @@ class PhoneRunner:
             "benchmark_model times models and gives no outputs; use this computer for those (device 'local')."
         )
 
-    def operator_table(self, model: bytes, budget_s: float = 1.0) -> OperatorProfile:
-        """Where a network's time goes, by the tool's own profiler, which slows it.
-
-        Raises:
-            MeasurementError: the tool refuses the model.
-        """
+    def operator_table(self, model: bytes) -> OperatorProfile:
         table = _left("csv")
         task = _task(
-            model, budget_s, WARMUP_S, MIN_RUNS, whole_model=False, profile=table, files={"ops": table}
+            model, TABLE_S, WARMUP_S, MIN_RUNS, whole_model=False, profile=table, files={"ops": table}
         )
         _, output = self._watched(task)
         return parse_profile(output.files["ops"])

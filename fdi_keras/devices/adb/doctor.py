@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fdi_keras.devices.adb import checks
-from fdi_keras.devices.adb.checks import Finding, Patient
+from fdi_keras.devices.adb.checks import CHECKS, Check, Finding, Patient
 from fdi_keras.devices.adb.device import SILENT, PhoneDevice, state_words
 from fdi_keras.devices.adb.program import adb_version, find_adb
 from fdi_keras.devices.adb.search import NONE, at_once, attached_phones, servers_told
@@ -33,12 +32,15 @@ class Examination(msgspec.Struct, frozen=True):
         return not any(finding.verdict == "problem" for each in all_findings for finding in each)
 
 
-def examine(name: str | None = None, adb: Sequence[str] | None = None) -> Examination:
+def examine(
+    name: str | None = None, adb: Sequence[str] | None = None, more: Sequence[Check] = ()
+) -> Examination:
     """Examine a phone, or all phones that are attached.
 
     Args:
         name: serial, or ``SERIAL@HOST:PORT``.
         adb: adb servers, as in ``find_devices``.
+        more: checks of each phone after those of :data:`~fdi_keras.devices.adb.checks.CHECKS`.
 
     Raises:
         UsageError: an address that is none.
@@ -54,7 +56,16 @@ def examine(name: str | None = None, adb: Sequence[str] | None = None) -> Examin
         phones = [phone for phone in phones if phone.link.serial == (serial if at else name)]
     if not phones:
         host.append(_no_phone(name))
-    return Examination(host, dict(zip([phone.id for phone in phones], at_once(_phone, phones), strict=True)))
+    return Examination(
+        host,
+        dict(
+            zip(
+                [phone.id for phone in phones],
+                at_once(lambda phone: _phone(phone, more), phones),
+                strict=True,
+            )
+        ),
+    )
 
 
 def _adb() -> Finding:
@@ -83,14 +94,14 @@ def _no_phone(name: str | None) -> Finding:
     )
 
 
-def _phone(phone: PhoneDevice) -> list[Finding]:
+def _phone(phone: PhoneDevice, more: Sequence[Check]) -> list[Finding]:
     attached = phone.attached
     if attached.state != "device":
         what, _, remedy = state_words(attached).partition(": ")
         return [Finding("authorised", "problem", what, _sentence(remedy))]
     patient = Patient(attached, phone.link)
     findings = [Finding("authorised", "ok", "this computer may debug it")]
-    for check in checks.CHECKS:
+    for check in (*CHECKS, *more):
         try:
             finding = check(patient)
         except DeviceSilentError as error:
