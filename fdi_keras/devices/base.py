@@ -292,6 +292,11 @@ class Device(Protocol):
     """Something that executes models."""
 
     @property
+    def id(self) -> str:
+        """What ``--device`` takes; known without asking the device."""
+        ...
+
+    @property
     def info(self) -> DeviceInfo: ...
 
     def open(
