@@ -28,6 +28,10 @@ from fdi_keras.text import clean
 #: What four hexadecimal digits of length can say.
 MOST_REQUEST_BYTES = 0xFFFF
 
+#: Linux waits 40 ms with acknowledging what an adb server sends, which waits for that with sending
+#: the rest. The option holds for a moment only, so it is set before each read.
+QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
 #: Of a phone's or server's own words in a message.
 MOST_WORDS = 300
 
@@ -106,6 +110,8 @@ class Connection(adbutils.AdbConnection):
             EOFError: the connection has ended.
         """
         self.conn.settimeout(self._deadline.left())
+        if QUICK_ACK is not None:
+            self.conn.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
         data: bytes = self.conn.recv(most)
         if not data:
             raise EOFError
