@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from fdi_keras.devices.base import DeviceInfo, Runtime
 from fdi_keras.errors import DeviceError, UsageError
@@ -31,7 +31,7 @@ EXTENSIONS = (
 class LocalDevice:
     """This computer, through LiteRT in a child process."""
 
-    id: ClassVar[str] = "local"
+    id = "local"
 
     @cached_property
     def info(self) -> DeviceInfo:

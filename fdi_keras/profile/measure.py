@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ def profile_device(
     seed: int | None = None,
     progress: Progress | None = None,
     runtime: RuntimeChoice | None = None,
+    energy_minutes: float | None = None,
+    counters: bool = False,
 ) -> DeviceProfile:
     """Time operators on a device, learn its execution-time models, save the profile.
 
@@ -50,6 +53,8 @@ def profile_device(
         seed: of the design; 0 when left out.
         progress: called after every measurement.
         runtime: how a phone shall execute models.
+        energy_minutes: then measure energies for so long, on an unplugged phone.
+        counters: count cache accesses of each probe, on a phone with simpleperf.
 
     Raises:
         DeviceNotFoundError: there is no such device.
@@ -59,9 +64,9 @@ def profile_device(
             journal and can be resumed.
         UsageError: an unknown kind or an impossible limit or runtime.
     """
-    wish = Wish(minutes, measurements, kinds, seed, resume)
+    wish = Wish(minutes, measurements, kinds, seed, resume, energy_minutes, counters)
     station = _open(device, _with_threads(runtime, threads), wish)
-    path = Path(out) if out is not None else default_profile_path(device, station.runner.runtime)
+    path = Path(out) if out is not None else default_profile_path(station.info.id, station.runner.runtime)
     check_writable(path)
     records = station.run(progress)
     return _learned([records], path, progress, [*station.runner.notes])
@@ -78,6 +83,8 @@ def profile_devices(
     seed: int | None = None,
     progress: Callable[[str, CampaignProgress], None] | None = None,
     runtime: RuntimeChoice | None = None,
+    energy_minutes: float | None = None,
+    counters: bool = False,
 ) -> dict[str, DeviceProfile | FdiError]:
     """The same for several devices at once. One that fails does not stop the others.
 
@@ -98,7 +105,7 @@ def profile_devices(
     """
     if not devices or len(set(devices)) < len(devices):
         raise UsageError(f"expected at least one device, each once; received {', '.join(devices) or 'none'}.")
-    wish = Wish(minutes, measurements, kinds, seed, resume)
+    wish = Wish(minutes, measurements, kinds, seed, resume, energy_minutes, counters)
     choice = _with_threads(runtime, threads)
     results: dict[str, DeviceProfile | FdiError] = {}
     stations: list[Station] = []
@@ -117,7 +124,7 @@ def profile_devices(
         first = group[0]
         path = Path(out) if out is not None else default_profile_path(first.info.id, first.runner.runtime)
         check_writable(path)
-        paths[first.info.id] = path
+        paths[first.name] = path
         if len(group) > 1:
             _share(group)
 
@@ -126,7 +133,7 @@ def profile_devices(
 
     errors = _run_all(stations, tell)
     for group in groups:
-        results |= _results(group, errors, paths[group[0].info.id], tell)
+        results |= _results(group, errors, paths[group[0].name], tell)
     return {device: results[device] for device in devices}
 
 
@@ -139,16 +146,28 @@ class Wish:
     kinds: Sequence[str] | None
     seed: int | None
     resume: bool
+    energy_minutes: float | None
+    counters: bool
 
     def plan(self, before: Plan | None) -> Plan:
         kinds, seed = self.kinds, self.seed
+        energy_minutes, counters = self.energy_minutes, self.counters
         minutes, measurements = self.minutes, self.measurements
         if before is not None:
             kinds = before.kinds if kinds is None else kinds
             seed = before.seed if seed is None else seed
             if minutes is None and measurements is None:
                 minutes, measurements = before.minutes, before.measurements
-        return Plan(list(kinds) if kinds is not None else None, seed or 0, measurements, minutes).checked()
+            energy_minutes = before.energy_minutes if energy_minutes is None else energy_minutes
+            counters = counters or before.counters
+        return Plan(
+            None if kinds is None else list(kinds),
+            seed or 0,
+            measurements,
+            minutes,
+            energy_minutes=energy_minutes,
+            counters=counters,
+        ).checked()
 
 
 @dataclass
@@ -156,10 +175,12 @@ class Station:
     """A device with its campaign.
 
     Attributes:
+        name: what the user called the device.
         before: what its journal has, when it is resumed.
         work: its share of what several devices time; None: all of it.
     """
 
+    name: str
     info: DeviceInfo
     runner: Runner
     journal: Path
@@ -188,12 +209,12 @@ def campaign_journal(device: str = "local", runtime: RuntimeChoice | None = None
     """
     choice = runtime or RuntimeChoice()
     runner = open_runner(device, choice)
-    return journal_path("campaigns", campaign_name(device, runner.runtime))
+    return journal_path("campaigns", campaign_name(open_device(device, choice.adb).id, runner.runtime))
 
 
 def default_profile_path(device: str = "local", runtime: Runtime | None = None) -> Path:
     """Where :func:`profile_device` saves, when not told otherwise: the user's profile folder."""
-    parts = [device.replace(":", "-")]
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", device)]
     if runtime is not None:
         usual = (runtime.delegate, runtime.precision, runtime.cores) == ("xnnpack", "float32", "")
         parts += [] if usual else [runtime.delegate, *filter(None, [runtime.cores])]
@@ -207,16 +228,16 @@ def _with_threads(runtime: RuntimeChoice | None, threads: int | None) -> Runtime
     return choice if threads is None else msgspec.structs.replace(choice, threads=threads)
 
 
-def _open(device: str, choice: RuntimeChoice, wish: Wish) -> Station:
-    info = open_device(device, choice.adb).info
-    runner = open_runner(device, choice)
-    journal = journal_path("campaigns", campaign_name(device, runner.runtime))
+def _open(name: str, choice: RuntimeChoice, wish: Wish) -> Station:
+    device = open_device(name, choice.adb)
+    runner = open_runner(name, choice)
+    journal = journal_path("campaigns", campaign_name(device.id, runner.runtime))
     before = None
     if wish.resume:
         before = read_records(journal)
         if choice.threads is None and before.runtime.threads != runner.runtime.threads:
-            runner = open_runner(device, _with_threads(choice, before.runtime.threads))
-    return Station(info, runner, journal, wish.plan(before.plan if before else None), before)
+            runner = open_runner(name, _with_threads(choice, before.runtime.threads))
+    return Station(name, device.info, runner, journal, wish.plan(before.plan if before else None), before)
 
 
 def _groups(stations: Sequence[Station]) -> list[list[Station]]:
@@ -251,7 +272,7 @@ def _run_all(stations: Sequence[Station], tell: Callable[[str], Progress | None]
     stop = threading.Event()
 
     def campaign(station: Station) -> None:
-        told = tell(station.info.id)
+        told = tell(station.name)
 
         def report(state: CampaignProgress) -> None:
             if stop.is_set():
@@ -262,7 +283,7 @@ def _run_all(stations: Sequence[Station], tell: Callable[[str], Progress | None]
         try:
             station.run(report)
         except FdiError as error:
-            errors[station.info.id] = error
+            errors[station.name] = error
         except BaseException as error:
             surprises.append(error)
 
@@ -290,38 +311,36 @@ def _results(
     tell: Callable[[str], Progress | None],
 ) -> dict[str, DeviceProfile | FdiError]:
     """Profiles of one group: one of all that agree with the first, each other its own."""
-    results: dict[str, DeviceProfile | FdiError] = {
-        s.info.id: errors[s.info.id] for s in group if s.info.id in errors
-    }
-    ended = [station for station in group if station.info.id not in errors]
+    results: dict[str, DeviceProfile | FdiError] = {s.name: errors[s.name] for s in group if s.name in errors}
+    ended = [station for station in group if station.name not in errors]
     if not ended:
         return results
-    records = {station.info.id: read_records(station.journal) for station in ended}
+    records = {station.name: read_records(station.journal) for station in ended}
     first = ended[0]
     agreeing, texts = [first], []
     for station in ended[1:]:
-        found = compare(records[first.info.id], records[station.info.id])
+        found = compare(records[first.name], records[station.name])
         texts.append(found.text)
         if found.agree:
             agreeing.append(station)
     for members in [agreeing, *([s] for s in ended if s not in agreeing)]:
-        own = members[0].info.id
-        place = path if own == first.info.id else default_profile_path(own, members[0].runner.runtime)
+        own = members[0].name
+        place = (
+            path if own == first.name else default_profile_path(members[0].info.id, members[0].runner.runtime)
+        )
         notes = [note for station in members for note in station.runner.notes]
         if len(members) > 1:
-            counts = ", ".join(
-                f"{s.info.id} ({len(records[s.info.id].measurements)} probes)" for s in members
-            )
+            counts = ", ".join(f"{s.name} ({len(records[s.name].measurements)} probes)" for s in members)
             notes.append(f"measured on several devices of one model: {counts}; {'; '.join(texts)}.")
         elif texts:
             notes.append(f"measured alone, as the devices do not agree: {'; '.join(texts)}.")
         try:
             profile: DeviceProfile | FdiError = _learned(
-                [records[s.info.id] for s in members], place, tell(own), notes
+                [records[s.name] for s in members], place, tell(own), notes
             )
         except CampaignError as error:
             profile = error
-        results |= {station.info.id: profile for station in members}
+        results |= {station.name: profile for station in members}
     return results
 
 

@@ -80,13 +80,13 @@ echo "/dev/block/dm-5 114159596 $((114159596 - free)) $free  50% /data"
 [ "$1" = stat ] || { echo "simpleperf: unknown command $1" >&2; exit 1; }
 shift
 while [ $# -gt 0 ]; do
-    case $1 in -e|-o|--app) shift 2;; -*) shift;; *) break;; esac
+    case $1 in -o) output=$2; shift 2;; -e|--app) shift 2;; -*) shift;; *) break;; esac
 done
 if [ "$(cat "$state/prop/security.perf_harden" 2>/dev/null)" = 1 ]; then
     echo "simpleperf E perf_event_paranoid: Permission denied" >&2; exit 1
 fi
 "$@"; code=$?
-cat <<'END'
+cat > "${output:-/dev/stdout}" <<'END'
 Performance counter statistics:
 
 #      count  event_name         # count / runtime

@@ -13,6 +13,7 @@ adbutils frames the requests; three of its habits are put right here:
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import time
@@ -26,6 +27,10 @@ from fdi_keras.text import clean
 
 #: What four hexadecimal digits of length can say.
 MOST_REQUEST_BYTES = 0xFFFF
+
+#: Linux waits 40 ms with acknowledging what an adb server sends, which waits for that with sending
+#: the rest. The option holds for a moment only, so it is set before each read.
+QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 #: Of a phone's or server's own words in a message.
 MOST_WORDS = 300
@@ -64,7 +69,7 @@ class Deadline:
         """Which limit was met."""
         if self.step_s is not None and time.monotonic() < self._end:
             return f"said nothing for {self.step_s:g} s"
-        return f"did not answer within {self.seconds:.3g} s"
+        return f"did not answer within {round(self.seconds, 1):g} s"
 
 
 class Connection(adbutils.AdbConnection):
@@ -105,6 +110,8 @@ class Connection(adbutils.AdbConnection):
             EOFError: the connection has ended.
         """
         self.conn.settimeout(self._deadline.left())
+        if QUICK_ACK is not None:
+            self.conn.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
         data: bytes = self.conn.recv(most)
         if not data:
             raise EOFError
@@ -178,9 +185,9 @@ def ask(host: str, port: int, request: str, timeout_s: float) -> str:
 
 def _block(connection: Connection, length: bytes) -> str:
     """A text of that length, which is in four hexadecimal digits."""
-    with _sane():
-        size = int(length, 16)
-    return connection.receive_exactly(size).decode(errors="replace")
+    if not re.fullmatch(rb"[0-9A-Fa-f]{4}", length):
+        raise EOFError
+    return connection.receive_exactly(int(length, 16)).decode(errors="replace")
 
 
 @contextlib.contextmanager
