@@ -20,6 +20,7 @@ INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 
 #: Verb: where it lives, and its line in ``fdi --help``, which must import none of them.
 VERBS = {
+    "dashboard": ("fdi_keras.cli.dashboard:dashboard", "Everything that is going on, on one screen."),
     "devices": ("fdi_keras.cli.devices:devices", "List the devices that models can be timed on."),
     "doctor": ("fdi_keras.cli.doctor:doctor", "Check what a campaign on a phone needs."),
     "connect": ("fdi_keras.cli.connect:connect", "Attach a phone over Wi-Fi."),
@@ -98,7 +99,12 @@ def fdi(ctx: click.Context) -> None:
     Compression itself is done in Python: see 'fdi demo' and fdi_keras.prunable.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from fdi_keras.cli.dashboard import is_possible, open_dashboard
+
+        if is_possible():
+            open_dashboard()
+        else:
+            click.echo(ctx.get_help())
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,0 +1,170 @@
+"""The one table of keys: bindings, footer, help, command palette and docs/dashboard.md come from it.
+
+Every key has a name by which a user's settings give it other keys. Keys are letters and
+signs that every terminal and tmux passes on; combinations with ctrl are only ever second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.binding import Binding, BindingType
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key.
+
+    Attributes:
+        id: its name in the settings; group and action.
+        keys: as textual spells them, commas between.
+        label: one or two words, for the footer and the palette.
+        help: one sentence.
+        footer: whether the footer has room for it.
+        argument: given to the action.
+    """
+
+    id: str
+    keys: str
+    label: str
+    help: str
+    footer: bool = False
+    argument: str = ""
+
+    @property
+    def group(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def action(self) -> str:
+        """The method ``action_...`` of whatever has the group's keys.
+
+        >>> Key("app.room_rules", "3", "Rules", "", argument="rules").action
+        "room('rules')"
+        """
+        name = self.id.partition(".")[2]
+        if not self.argument:
+            return name
+        return f"{name.removesuffix(f'_{self.argument}')}('{self.argument}')"
+
+
+#: Group: who has its keys, in words.
+GROUPS = {
+    "app": "Everywhere",
+    "table": "In a table",
+    "devices": "Devices",
+    "campaign": "Campaign",
+    "rules": "Rules",
+    "sessions": "Sessions",
+    "profiles": "Profiles",
+    "plot": "In a plot",
+}
+
+KEYS = (
+    Key("app.room_devices", "1", "Devices", "Devices that models can be timed on.", argument="devices"),
+    Key("app.room_campaign", "2", "Campaign", "Profiling campaigns, as they run.", argument="campaign"),
+    Key("app.room_rules", "3", "Rules", "What a profile has learned.", argument="rules"),
+    Key("app.room_sessions", "4", "Sessions", "Compression sessions.", argument="sessions"),
+    Key("app.room_profiles", "5", "Profiles", "Profile files.", argument="profiles"),
+    Key("app.help", "question_mark,f1", "Help", "Keys, and help for what is focused.", footer=True),
+    Key("app.filter", "slash", "Filter", "Show only rows that have all these words.", footer=True),
+    Key("app.pause_view", "space,p", "Hold", "Hold the view still while data keep coming; again: go on."),
+    Key("app.zoom", "f", "Zoom", "The focused panel on the whole screen; again or escape: back."),
+    Key("app.copy", "y", "Copy", "Copy the row or rule under the cursor, also over ssh (OSC 52)."),
+    Key("app.copy_command", "Y", "Copy command", "Copy the command of the command line that shows the same."),
+    Key("app.export", "e", "Export", "Write what the focused panel shows to a CSV file."),
+    Key("app.picture", "E", "Picture", "Write the screen to an SVG file."),
+    Key("app.light", "T", "Light/dark", "Change between a light and a dark theme."),
+    Key("app.commands", "colon,ctrl+p", "Commands", "All commands, found by typing a part of their name."),
+    Key("app.quit", "q", "Quit", "Leave; campaigns go on. Ctrl-Q does it from anywhere.", footer=True),
+    Key("table.cursor_down", "j,down", "Down", "One row down."),
+    Key("table.cursor_up", "k,up", "Up", "One row up."),
+    Key("table.cursor_left", "h,left", "Left", "Scroll to the left."),
+    Key("table.cursor_right", "l,right", "Right", "Scroll to the right."),
+    Key("table.scroll_top", "g,home", "First", "To the first row."),
+    Key("table.scroll_bottom", "G,end", "Last", "To the last row."),
+    Key("table.page_down", "ctrl+d,pagedown", "Page down", "One page down."),
+    Key("table.page_up", "ctrl+u,pageup", "Page up", "One page up."),
+    Key("table.sort_next", "s", "Sort", "Sort by the next column.", footer=True),
+    Key("table.sort_turn", "S", "Turn", "Sort the other way round."),
+    Key("devices.start", "n", "New campaign", "Start a campaign on this device.", footer=True),
+    Key("devices.look", "enter", "Look", "The campaigns of this device."),
+    Key("devices.connect", "c", "Connect", "Attach a phone over Wi-Fi.", footer=True),
+    Key("devices.pair", "P", "Pair", "Make this computer known to a phone, for Wi-Fi.", footer=True),
+    Key("devices.doctor", "d", "Doctor", "Check what a campaign on this device needs.", footer=True),
+    Key("campaign.start", "n", "New", "Start a campaign on the same device.", footer=True),
+    Key("campaign.suspend", "z", "Pause", "Pause the campaign, or let it go on.", footer=True),
+    Key("campaign.stop", "x", "Stop", "Stop the campaign, after asking; nothing is lost.", footer=True),
+    Key("campaign.resume", "c", "Continue", "Go on with what was stopped or died.", footer=True),
+    Key("campaign.raw", "v", "Log", "The journal itself, line by line.", footer=True),
+    Key("campaign.kind_next", "right_square_bracket", "Next kind", "Plot the next kind of operator."),
+    Key("campaign.kind_before", "left_square_bracket", "Kind before", "Plot the kind before."),
+    Key("campaign.dimension_next", "d", "Dimension", "Plot the times against the next dimension."),
+    Key("profiles.rules", "enter", "Rules", "What this profile has learned."),
+    Key("profiles.mark", "m", "Mark", "Mark it, to compare it with another."),
+    Key("profiles.compare", "c", "Compare", "This profile beside the marked one.", footer=True),
+    Key("profiles.rename", "r", "Rename", "Give it another name.", footer=True),
+    Key("profiles.export_file", "w", "Write copy", "Write a copy to a place of your choice.", footer=True),
+    Key("profiles.delete", "x", "Delete", "Delete it, after asking.", footer=True),
+    Key("profiles.validate", "v", "Validate", "Check all of its file.", footer=True),
+)
+
+
+def keys_of(group: str) -> list[Key]:
+    """Keys of a group, in their order."""
+    return [key for key in KEYS if key.group == group]
+
+
+def bindings(group: str) -> list[BindingType]:
+    """The ``BINDINGS`` of what has the keys of a group."""
+    from textual.binding import Binding
+
+    return [_binding(Binding, key) for key in keys_of(group)]
+
+
+def _binding(kind: type[Binding], key: Key) -> Binding:
+    return kind(key.keys, key.action, key.label, show=key.footer, tooltip=key.help, id=key.id)
+
+
+#: Signs that people write otherwise than textual.
+_SIGNS = {
+    "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
+    "right_square_bracket": "]",
+    "left_square_bracket": "[",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "comma": ",",
+    "full_stop": ".",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+}
+
+
+def shown(keys: str) -> str:
+    """Keys as people write them.
+
+    >>> shown("question_mark,f1"), shown("ctrl+d,pagedown")
+    ('? F1', 'Ctrl-D PgDn')
+    """
+    return " ".join(_shown_one(key.strip()) for key in keys.split(","))
+
+
+def _shown_one(key: str) -> str:
+    if key in _SIGNS:
+        return _SIGNS[key]
+    if len(key) == 1:
+        return key
+    return "-".join(_SIGNS.get(part, part.capitalize()) for part in key.split("+"))
+
+
+def in_use(key: Key, remapped: Mapping[str, str]) -> str:
+    """The keys of an entry after the user's changes."""
+    return remapped.get(key.id, key.keys)

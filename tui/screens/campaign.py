@@ -1,0 +1,19 @@
+"""The room 'Campaign'."""
+
+from __future__ import annotations
+
+from fdi_tui.keys import bindings
+from fdi_tui.screens.room import Room
+from fdi_tui.widgets.table import Column, RowTable
+from textual.app import ComposeResult
+
+
+class CampaignRoom(Room):
+    """See the module."""
+
+    TITLE = "Campaign"
+    ROOM = "campaign"
+    BINDINGS = bindings("campaign")
+
+    def compose_room(self) -> ComposeResult:
+        yield RowTable([Column("name", "name")], name_of_export="campaign")

@@ -1,0 +1,19 @@
+"""The room 'Devices'."""
+
+from __future__ import annotations
+
+from fdi_tui.keys import bindings
+from fdi_tui.screens.room import Room
+from fdi_tui.widgets.table import Column, RowTable
+from textual.app import ComposeResult
+
+
+class DevicesRoom(Room):
+    """See the module."""
+
+    TITLE = "Devices"
+    ROOM = "devices"
+    BINDINGS = bindings("devices")
+
+    def compose_room(self) -> ComposeResult:
+        yield RowTable([Column("name", "name")], name_of_export="devices")

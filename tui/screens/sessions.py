@@ -1,0 +1,19 @@
+"""The room 'Sessions'."""
+
+from __future__ import annotations
+
+from fdi_tui.keys import bindings
+from fdi_tui.screens.room import Room
+from fdi_tui.widgets.table import Column, RowTable
+from textual.app import ComposeResult
+
+
+class SessionsRoom(Room):
+    """See the module."""
+
+    TITLE = "Sessions"
+    ROOM = "sessions"
+    BINDINGS = bindings("sessions")
+
+    def compose_room(self) -> ComposeResult:
+        yield RowTable([Column("name", "name")], name_of_export="sessions")
