@@ -134,6 +134,10 @@ class Session:
             return "-"
         return f"{value:.3g} mJ" if self.energy else time_text(value)
 
+    def axis_text(self, value: float) -> str:
+        """The same on an axis, where zero needs no unit."""
+        return self.value_text(value) if value else "0"
+
     def standing(self, now: float) -> Standing:
         """Whether it is running, silent, done or dead."""
         return self.writer.standing(now)

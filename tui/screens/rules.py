@@ -61,7 +61,8 @@ class RulesRoom(Room):
     RulesRoom #described Static { width: 1fr; height: auto; }
     RulesRoom #beside { display: none; border-left: vkey $panel-lighten-2; padding-left: 1; }
     RulesRoom.-comparing #beside { display: block; }
-    RulesRoom.-comparing.-narrow #described { layout: vertical; }
+    RulesRoom.-comparing.-narrow #described Horizontal { layout: vertical; }
+    RulesRoom.-narrow #beside { border-left: none; padding-left: 0; border-top: solid $panel-lighten-2; }
     RulesRoom Setting { height: auto; padding: 0 1; background: $boost; }
     RulesRoom #curve, RulesRoom #measurements, RulesRoom #comparison { display: none; height: 1fr; }
     RulesRoom.-view-curve #curve, RulesRoom.-view-measurements #measurements { display: block; }
@@ -104,7 +105,6 @@ class RulesRoom(Room):
 
     def on_mount(self) -> None:
         self.add_class("-view-curve")
-        self.query_one("#described").can_focus = False
         self.query_one(Plot).ascii = self.app.settings.ascii
         self.query_one(RuleTree).focus()
 
@@ -217,7 +217,7 @@ class RulesRoom(Room):
         if self._profile is None or self._place is None:
             return
         wide = self.query_one("#right").size.width // (
-            2 if self._beside and self.app.size.width >= 100 else 1
+            2 if self._beside and not self.has_class("-narrow") else 1
         )
         told = described(
             self._profile, self._place.kind, self._place.node.leaves, wide, self.app.settings.ascii

@@ -173,7 +173,7 @@ def comparison_columns() -> list[Column]:
         Column("kind", "kind"),
         Column("first_error", "error", text=percent, right=True, style=error_style),
         Column("second_error", "beside", text=percent, right=True, style=error_style),
-        Column("ratio", "time, beside to this", text=lambda ratio: f"{ratio:.2f} x", right=True),
+        Column("ratio", "beside / this", text=lambda ratio: f"{ratio:.2f} x", right=True),
         Column("low", "quarter below", text=lambda ratio: f"{ratio:.2f} x", right=True, wide=100),
         Column("high", "quarter above", text=lambda ratio: f"{ratio:.2f} x", right=True, wide=100),
         Column("operators", "operators", right=True, wide=100),

@@ -55,6 +55,7 @@ class Series:
         x, y: ``(n,)`` each, x ascending where a line is drawn; NaN in y is a gap.
         style: "line", "steps" (a value holds until half way to the next) or "dots".
         color: number of its color in the theme; None: its place among the series.
+        dash: number of its dashes, 0 for a solid line; None: its place among the series.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Series:
     y: np.ndarray
     style: Style = "line"
     color: int | None = None
+    dash: int | None = None
 
 
 class Mark(NamedTuple):
@@ -214,6 +216,10 @@ class Plot(Widget, can_focus=True):
         self.x_name = self.x_name if x_name is None else x_name
         self._limits = limits
         self._changed()
+
+    def speak(self, y_text: Callable[[float], str] | None) -> None:
+        """Write values of y otherwise; None for plain numbers."""
+        self._y_text = y_text
 
     def reset(self) -> None:
         """Forget zoom and cursor: what comes next is something else."""
@@ -397,7 +403,7 @@ class Plot(Widget, can_focus=True):
         self._drawn.view, self._drawn.margin, self._drawn.columns = view, margin, columns
         canvas = Canvas(columns, rows, self.ascii)
         for number, series in enumerate(self.series):
-            canvas.draw(number, series.x, series.y, view, series.style)
+            canvas.draw(number, series.x, series.y, view, series.style, series.dash)
         codes, styles = canvas.codes(), self._styles(canvas.owner)
         self._put_marks(codes, styles, view)
         at_row = dict(zip((round(float(r)) for r in view.rows(np.array(y_ticks), rows)), labels, strict=True))
@@ -468,7 +474,8 @@ class Plot(Widget, can_focus=True):
             parts.append((f"{clean(self.x_name, 20)} {at}  ".lstrip(), "plot--cursor"))
             parts.append((" ", ""))
         for number, series in enumerate(self.series):
-            sample = ASCII[number % len(ASCII)] if self.ascii else SAMPLES[number % len(SAMPLES)]
+            dash = number if series.dash is None else series.dash
+            sample = ASCII[number % len(ASCII)] if self.ascii else SAMPLES[dash % len(SAMPLES)]
             if series.style == "dots" and not self.ascii:
                 sample = DOTS_SAMPLE
             color = number if series.color is None else series.color
