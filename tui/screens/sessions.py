@@ -24,8 +24,10 @@ from fdi_tui.screens.sessions_text import (
 )
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.journal_lines import JournalLines
+from fdi_tui.widgets.panels import Reading
 from fdi_tui.widgets.plot import Plot, Series
 from fdi_tui.widgets.table import RowTable
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -74,6 +76,8 @@ class SessionsRoom(Room):
     SessionsRoom.-wide #plot-2, SessionsRoom.-wide.-tall #plot-3 { display: block; }
     SessionsRoom #told { border-left: vkey $panel-lighten-2; }
     SessionsRoom #done { border-top: solid $panel-lighten-2; }
+    SessionsRoom.-narrow #told, SessionsRoom.-short #told { border-left: none; }
+    SessionsRoom.-narrow #done, SessionsRoom.-short #done { border-top: none; }
     """
 
     def __init__(self) -> None:
@@ -283,6 +287,15 @@ class SessionsRoom(Room):
     def _row_selected(self, event: DataTable.RowSelected) -> None:
         event.stop()
         self.action_overlay()
+
+    @on(DataTable.RowSelected, "#widths,#done,#journal")
+    def _text_selected(self, event: DataTable.RowSelected) -> None:
+        """Show all of a row: reasons are longer than a line."""
+        event.stop()
+        table = event.data_table
+        text = table.whole_row() if isinstance(table, RowTable) else ""
+        if text:
+            self.app.push_screen(Reading("All of this row", Text(text)))
 
     def action_pin(self) -> None:
         """Keep the session under the cursor on the axes; again: no more."""
