@@ -118,7 +118,9 @@ def measurements_behind(profile: DeviceProfile, kind: str, leaves: list[int] | N
     return Behind({n: c[order] for n, c in chosen.items()}, measured[order], predicted[order])
 
 
-def accounts(model: TimeModel, dims: Mapping[str, np.ndarray], leaves: list[int] | None = None) -> dict[str, float]:
+def accounts(
+    model: TimeModel, dims: Mapping[str, np.ndarray], leaves: list[int] | None = None
+) -> dict[str, float]:
     """What the constant part, FLOPs, memory and parameters account for: shares of the predicted time.
 
     Args:
@@ -192,7 +194,9 @@ def curve(model: TimeModel, dims: Mapping[str, int], vary: str, first: int, last
     return CurvePart(x, times, minima, strict, outside)
 
 
-def measured_near(profile: DeviceProfile, kind: str, dims: Mapping[str, int], vary: str) -> tuple[np.ndarray, np.ndarray]:
+def measured_near(
+    profile: DeviceProfile, kind: str, dims: Mapping[str, int], vary: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Measurements that differ from ``dims`` in one dimension only: its values and times in ms, ``(n,)`` each."""
     table = profile.measurements.get(kind)
     if table is None or not len(table):

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdi_keras.cli.words import time_text
-from fdi_keras.text import clean
 from fdi_tui.data.series import History, number
 from fdi_tui.data.tail import Ends, Event, Folder, Tail
 from fdi_tui.data.writers import Standing, Writer
+
+from fdi_keras.cli.words import time_text
+from fdi_keras.text import clean
 
 #: Happenings that are kept: the latest.
 MOST_HAPPENINGS = 500
@@ -204,7 +205,10 @@ class Session:
             space.grown = math.nan
         told = number(event.get("target_ms"))
         why = f"to meet {time_text(told)}" if told > 0 else "the closed channels"
-        self.before_ms, self.after_ms = number(event.get("predicted_before_ms")), number(event.get("predicted_ms"))
+        self.before_ms, self.after_ms = (
+            number(event.get("predicted_before_ms")),
+            number(event.get("predicted_ms")),
+        )
         text = f"removed {removed} channels of {spaces} spaces, {why}"
         self._happened(event, "prune", text + self._predicted(event))
 
@@ -237,7 +241,9 @@ class Session:
         )
         self.measured.append(Measured(number(event.get("time")), median, spread, where, beside))
         told = "".join(f"; beside it {name or 'another'} {_time(ms)}" for name, ms in beside)
-        self._happened(event, "measured", f"{_time(median)} (quartile distance {_time(spread)}) on {where}{told}")
+        self._happened(
+            event, "measured", f"{_time(median)} (quartile distance {_time(spread)}) on {where}{told}"
+        )
 
     def _export(self, event: Event) -> None:
         size = number(event.get("bytes"))

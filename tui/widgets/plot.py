@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from fdi_tui.widgets.canvas import ASCII, Canvas, Style, View, text_of
+from fdi_tui.widgets.ticks import number_text, tick_line, ticks
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual import events
@@ -21,8 +23,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from fdi_keras.text import clean
-from fdi_tui.widgets.canvas import ASCII, Canvas, Style, View, text_of
-from fdi_tui.widgets.ticks import number_text, tick_line, ticks
 
 #: Colors of series, in turns; the theme says what they are.
 COLORS = 6
