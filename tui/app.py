@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from fdi_tui.data.children import Started
+from fdi_tui.data.devices import Devices, local_device, watch_phones
 from fdi_tui.keys import KEYS, Key, bindings, in_use, shown
 from fdi_tui.screens.room import Room, csv_text
 from fdi_tui.settings import Settings, load_settings, save_settings, settings_path
@@ -87,6 +91,8 @@ class FdiApp(App[None]):
         except FdiError as error:
             self.settings, self._settings_are_ours, self._trouble = Settings(), False, str(error)
         self.faults: list[BaseException] = []
+        self.devices = Devices()
+        self.campaigns: list[Started] = []
         for name in ROOMS:
             self.add_mode(name, partial(make_room, name))
 
@@ -100,10 +106,47 @@ class FdiApp(App[None]):
             )
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep(theme=theme.name))
         self.switch_mode(self.room)
+        self.call_after_refresh(self._begin)
         if self._trouble:
             self.notify(clean(self._trouble), severity="warning", timeout=15, markup=False)
 
+    def _begin(self) -> None:
+        """What can wait until the first frame is there."""
+        self.run_worker(self._look_at_this_computer())
+        self.run_worker(
+            watch_phones(self.sources.command, self.devices.take_line, self.devices.forget_phones)
+        )
+        self.set_interval(0.5, self._look_after_children)
+
+    async def _look_at_this_computer(self) -> None:
+        self.devices.take_local(await asyncio.to_thread(local_device))
+
     # For rooms
+
+    def start_campaign(self, arguments: list[str]) -> bool:
+        """Start a campaign as a process of its own; says why when it cannot be."""
+        try:
+            child = Started([*self.sources.command, *arguments, "--json"], self.sources.state / "starts")
+        except OSError as error:
+            self.say(f"the campaign cannot be started: {error.strerror or error}.", warning=True)
+            return False
+        self.campaigns.append(child)
+        self.say(f"Started: {shlex.join(['fdi', *arguments])}")
+        return True
+
+    def _look_after_children(self) -> None:
+        for child in list(self.campaigns):
+            answer = child.outcome()
+            if answer is None:
+                continue
+            self.campaigns.remove(child)
+            if answer.status not in (0, 130):
+                last = next((line for line in reversed(answer.out.splitlines()) if line.strip()), "")
+                self.say(f"A campaign ended: {last or f'status {answer.status}'}", warning=True)
+
+    def on_unmount(self) -> None:
+        for child in self.campaigns:
+            child.abandon()
 
     def say(self, text: str, warning: bool = False) -> None:
         """A sentence on top of the room, for some seconds; it is data, not markup."""

@@ -22,7 +22,7 @@ def dashboard(room: str) -> None:
 
 
 def is_possible() -> bool:
-    """Whether there is a terminal to draw on and a keyboard to read."""
+    """Whether there is a terminal to draw on (textual uses standard error) and a keyboard to read."""
     return all(
         stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)
     ) and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -78,6 +78,11 @@ class Room(Screen[None]):
     def refresh_data(self) -> None:
         """Show what was read."""
 
+    def say_status(self, text: str, warning: str = "") -> None:
+        """The status line below the room."""
+        line = self.query_one(StatusLine)
+        line.text, line.warning = text, warning
+
     def show(self, **what: Any) -> None:
         """Show something in particular, for another room that sends its user here."""
 

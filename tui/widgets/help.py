@@ -26,7 +26,7 @@ def help_text(room: str, panel: Any, remapped: Mapping[str, str]) -> Text:
     text = Text()
     text.append(ROOMS.get(room, ""), "")
     text.append("\n")
-    told = getattr(panel, "HELP", "")
+    told = getattr(panel, "about", "") or getattr(panel, "HELP", "")
     if told:
         text.append("\nHere: ", "bold").append(told).append("\n")
     own = getattr(panel, "GROUP", "table")

@@ -51,6 +51,7 @@ class RowTable(DataTable[Cell]):
         columns: from left to right.
         name_of_export: first part of the name of an exported file.
         sort: column and direction at first; in the order given when left out.
+        about: what its rows and columns are, for the help.
     """
 
     BINDINGS = bindings("table")
@@ -79,14 +80,14 @@ class RowTable(DataTable[Cell]):
         *,
         name_of_export: str = "table",
         sort: tuple[str, bool] | None = None,
-        empty: str = "",
+        about: str = "",
         id: str | None = None,
     ):
         super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
         self.all_columns = list(columns)
         self._name_of_export = name_of_export
         self._sort = sort
-        self._empty = empty
+        self.about = about
         self._filter: list[str] = []
         self._rows: dict[str, Mapping[str, Any]] = {}
         self._shown: dict[str, tuple[Cell, ...]] = {}
