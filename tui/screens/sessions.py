@@ -95,12 +95,7 @@ class SessionsRoom(Room):
         self._wanted = ""
 
     def compose_room(self) -> ComposeResult:
-        yield RowTable(
-            session_columns(),
-            name_of_export="sessions",
-            id="sessions",
-            empty="No session yet: LatencyCallback(session='name') writes one while a network is trained.",
-        )
+        yield RowTable(session_columns(), name_of_export="sessions", id="sessions")
         with Horizontal(id="below"):
             with Vertical(id="curves"):
                 for row in range(PLOTS // 2):
