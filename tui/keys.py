@@ -61,6 +61,7 @@ GROUPS = {
     "sessions": "Sessions",
     "profiles": "Profiles",
     "plot": "In a plot",
+    "tree": "In the tree",
 }
 
 KEYS = (
@@ -105,6 +106,35 @@ KEYS = (
     Key("campaign.kind_next", "right_square_bracket", "Next kind", "Plot the next kind of operator."),
     Key("campaign.kind_before", "left_square_bracket", "Kind before", "Plot the kind before."),
     Key("campaign.dimension_next", "d", "Dimension", "Plot the times against the next dimension."),
+    Key("rules.choose", "o", "Profile", "Look at another profile.", footer=True),
+    Key("rules.compare", "c", "Compare", "Another profile beside this one; again: without.", footer=True),
+    Key("rules.view_next", "v", "View", "Curve, measurements, or the comparison.", footer=True),
+    Key("rules.dimension_next", "d", "Dimension", "The curve over the next dimension.", footer=True),
+    Key(
+        "rules.setting_next", "right_square_bracket", "Next setting", "Go to the next dimension that is set."
+    ),
+    Key("rules.setting_before", "left_square_bracket", "Setting before", "Go to the dimension before it."),
+    Key("rules.larger", "greater_than_sign,full_stop", "Larger", "Make the chosen dimension larger."),
+    Key("rules.smaller", "less_than_sign,comma", "Smaller", "Make the chosen dimension smaller."),
+    Key("rules.type_in", "equals_sign", "Set", "Type in all dimensions of the operator."),
+    Key("rules.take", "enter", "Take", "The operator of this measurement for the curve."),
+    Key(
+        "sessions.overlay",
+        "m,enter",
+        "Beside",
+        "Show this session on the same axes, or no more.",
+        footer=True,
+    ),
+    Key("sessions.pin", "b", "Pin", "Keep this session on the axes as the one to beat.", footer=True),
+    Key(
+        "sessions.view_next",
+        "v",
+        "View",
+        "Curves, widths, what was done, or the journal itself.",
+        footer=True,
+    ),
+    Key("sessions.metric_next", "right_square_bracket", "Next curve", "Plot the next quantity.", footer=True),
+    Key("sessions.metric_before", "left_square_bracket", "Curve before", "Plot the quantity before."),
     Key("profiles.rules", "enter", "Rules", "What this profile has learned."),
     Key("profiles.mark", "m", "Mark", "Mark it, to compare it with another."),
     Key("profiles.compare", "c", "Compare", "This profile beside the marked one.", footer=True),
@@ -112,6 +142,24 @@ KEYS = (
     Key("profiles.export_file", "w", "Write copy", "Write a copy to a place of your choice.", footer=True),
     Key("profiles.delete", "x", "Delete", "Delete it, after asking.", footer=True),
     Key("profiles.validate", "v", "Validate", "Check all of its file.", footer=True),
+    Key("plot.cursor_right", "l,right", "Right", "The cursor to the next point."),
+    Key("plot.cursor_left", "h,left", "Left", "The cursor to the point before."),
+    Key("plot.far_right", "L,shift+right", "Far right", "The cursor ten points on."),
+    Key("plot.far_left", "H,shift+left", "Far left", "The cursor ten points back."),
+    Key("plot.zoom_in", "plus", "Closer", "Show half as much, around the cursor.", footer=True),
+    Key("plot.zoom_out", "minus", "Farther", "Show twice as much.", footer=True),
+    Key("plot.pan_right", "n", "On", "Half a plot further on."),
+    Key("plot.pan_left", "N", "Back", "Half a plot back."),
+    Key("plot.fit", "0", "All", "Show all, without a cursor.", footer=True),
+    Key("tree.cursor_down", "j,down", "Down", "One line down."),
+    Key("tree.cursor_up", "k,up", "Up", "One line up."),
+    Key("tree.fold", "h,left", "Fold", "Fold; what is folded: go to the one above."),
+    Key("tree.unfold", "l,right", "Unfold", "Unfold; what is unfolded: go to the first below."),
+    Key("tree.toggle_node", "enter", "Fold/unfold", "Fold or unfold."),
+    Key("tree.first", "g,home", "First", "To the first line."),
+    Key("tree.last", "G,end", "Last", "To the last line."),
+    Key("tree.page_down", "ctrl+d,pagedown", "Page down", "One page down."),
+    Key("tree.page_up", "ctrl+u,pageup", "Page up", "One page up."),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,7 +175,7 @@ def curve(model: TimeModel, dims: Mapping[str, int], vary: str, first: int, last
     step = max(1, -(-(last - first + 1) // MOST_POINTS))
     x = np.arange(first, last + 1, step)
     kind = KINDS[model.kind]
-    full = {**kind.complete({**dims, vary: first}), vary: x}
+    full: dict[str, Any] = {**kind.complete({**dims, vary: first}), vary: x}
     if kind.windowed:
         derived = kind.derive({name: np.asarray(value, float) for name, value in full.items()})
         fits = np.minimum(derived["out_height"], derived["out_width"]) >= 1
@@ -189,7 +189,7 @@ def curve(model: TimeModel, dims: Mapping[str, int], vary: str, first: int, last
         found = np.flatnonzero(time_minima(x, times, free=FREE))
         strict = np.intersect1d(np.flatnonzero(time_minima(x, times)), found).tolist()
         minima = found.tolist()
-    ends = [{**full, vary: int(x[0])}, {**full, vary: int(x[-1])}]
+    ends = [kind.complete({**dims, vary: int(end)}) for end in (x[0], x[-1])]
     outside = list(dict.fromkeys(text for end in ends for text in model.out_of_range(end)))
     return CurvePart(x, times, minima, strict, outside)
 

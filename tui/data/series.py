@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ MOST_COLUMNS = 64
 class History:
     """Rows of named numbers, thinned evenly when there are many: every ``stride``-th is kept, and the last.
 
+    Args:
+        rows: at least so many are kept, at most twice as many.
+        row_of: makes a row of what is added; asked only for rows that are kept or looked at.
+
     >>> history = History(rows=4)
     >>> for loss in range(20):
     ...     history.add({"loss": loss})
@@ -24,25 +29,32 @@ class History:
     ([1.0, 5.0, 9.0, 13.0, 17.0, 20.0], [0.0, 4.0, 8.0, 12.0, 16.0, 19.0], 4)
     """
 
-    def __init__(self, rows: int = ROWS):
+    def __init__(self, rows: int = ROWS, row_of: Callable[[Any], Mapping[str, object]] | None = None):
         self.count = 0
         self.stride = 1
-        self.last: Mapping[str, object] = {}
         self._rows = rows
+        self._row_of = row_of or (lambda row: row)
+        self._last: Any = {} if row_of is None else None
         self._x: list[float] = []
         self._columns: dict[str, list[float]] = {}
+
+    @property
+    def last(self) -> Mapping[str, object]:
+        """The last row; empty when there is none."""
+        return self._row_of(self._last) if self.count else {}
 
     @property
     def names(self) -> list[str]:
         """Columns, in the order of their first appearance."""
         return [*self._columns, *(name for name in self.last if name not in self._columns)]
 
-    def add(self, row: Mapping[str, object]) -> None:
-        """Add a row; what is no finite number counts as missing."""
+    def add(self, item: Any) -> None:
+        """Add a row, or what ``row_of`` makes one of; what is no finite number counts as missing."""
         self.count += 1
-        self.last = row
+        self._last = item
         if (self.count - 1) % self.stride:
             return
+        row = self._row_of(item)
         self._x.append(float(self.count))
         for name in row:
             if name not in self._columns and len(self._columns) < MOST_COLUMNS:

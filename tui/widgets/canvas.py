@@ -58,10 +58,19 @@ class Canvas:
         self._dots = np.zeros((height * down, width * across), bool)
         self.owner = np.full((height, width), -1)
 
-    def draw(self, series: int, x: np.ndarray, y: np.ndarray, view: View, style: Style = "line") -> None:
+    def draw(
+        self,
+        series: int,
+        x: np.ndarray,
+        y: np.ndarray,
+        view: View,
+        style: Style = "line",
+        dash: int | None = None,
+    ) -> None:
         """Draw points ``(n,)``, ascending in x, as a series; what is not finite is a gap.
 
-        Later series are drawn over earlier ones: a character takes the color of the last.
+        Later series are drawn over earlier ones: a character takes the color of the last. ``dash`` is a
+        position in :data:`DASHES`, that of the series' number unless given.
         """
         down, across = self._dots.shape
         shown = np.isfinite(x)
@@ -76,9 +85,9 @@ class Canvas:
             own[level[inside].astype(int), at[inside]] = True
         else:
             self._trace(own, column, row, style)
-            dash = DASHES[series % len(DASHES)]
-            if not self._ascii and len(dash) > 1:
-                own &= np.resize(np.array(dash, bool), across)[None, :]
+            dashes = DASHES[(series if dash is None else dash) % len(DASHES)]
+            if not self._ascii and len(dashes) > 1:
+                own &= np.resize(np.array(dashes, bool), across)[None, :]
         self._dots |= own
         by, wide = down // self.height, across // self.width
         touched = own.reshape(self.height, by, self.width, wide).any(axis=(1, 3))

@@ -29,7 +29,8 @@ def help_text(room: str, panel: Any, remapped: Mapping[str, str]) -> Text:
     told = getattr(panel, "about", "") or getattr(panel, "HELP", "")
     if told:
         text.append("\nHere: ", "bold").append(told).append("\n")
-    groups = [room, *(["plot"] if keys_of("plot") and hasattr(panel, "zoom_in") else []), "table", "app"]
+    own = getattr(panel, "GROUP", "table")
+    groups = [room, own, "app"]
     for group in groups:
         keys = keys_of(group)
         if not keys:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from fdi_tui.keys import bindings
 from fdi_tui.widgets.canvas import ASCII, Canvas, Style, View, text_of
 from fdi_tui.widgets.ticks import number_text, tick_line, ticks
 from rich.segment import Segment
@@ -54,6 +55,7 @@ class Series:
         x, y: ``(n,)`` each, x ascending where a line is drawn; NaN in y is a gap.
         style: "line", "steps" (a value holds until half way to the next) or "dots".
         color: number of its color in the theme; None: its place among the series.
+        dash: number of its dashes, 0 for a solid line; None: its place among the series.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Series:
     y: np.ndarray
     style: Style = "line"
     color: int | None = None
+    dash: int | None = None
 
 
 class Mark(NamedTuple):
@@ -84,15 +87,23 @@ class _Drawn:
 
 
 class Plot(Widget, can_focus=True):
-    """The plot.
+    """The plot, with the keys of the group "plot".
 
     Args:
         whole: x counts something, channels for instance.
         y_text: how a value of y is written; None for plain numbers.
         x_name: what x is.
+        y_name: head of y in exports, with its unit.
         zero: let the y axis begin at zero unless all values are far from it.
         ascii: letters instead of Braille.
     """
+
+    BINDINGS = bindings("plot")
+    GROUP = "plot"
+    HELP = (
+        "A plot. The cursor reads values, which then stand beside the names above; zooming goes towards it. "
+        "With the mouse: click and wheel."
+    )
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"plot--series-{number}" for number in range(COLORS)),
@@ -159,6 +170,7 @@ class Plot(Widget, can_focus=True):
         title: str = "",
         *,
         x_name: str = "",
+        y_name: str = "y",
         y_text: Callable[[float], str] | None = None,
         whole: bool = False,
         zero: bool = True,
@@ -168,7 +180,7 @@ class Plot(Widget, can_focus=True):
         classes: str | None = None,
     ):
         super().__init__(id=id, classes=classes)
-        self.title, self.x_name, self.empty = title, x_name, empty
+        self.title, self.x_name, self.y_name, self.empty = title, x_name, y_name, empty
         self.series: list[Series] = []
         self.marks: list[Mark] = []
         self.cursor: float | None = None
@@ -204,6 +216,10 @@ class Plot(Widget, can_focus=True):
         self.x_name = self.x_name if x_name is None else x_name
         self._limits = limits
         self._changed()
+
+    def speak(self, y_text: Callable[[float], str] | None) -> None:
+        """Write values of y otherwise; None for plain numbers."""
+        self._y_text = y_text
 
     def reset(self) -> None:
         """Forget zoom and cursor: what comes next is something else."""
@@ -245,17 +261,53 @@ class Plot(Widget, can_focus=True):
                 found.append((series.name, float(series.x[at]), float(series.y[at])))
         return found
 
-    def as_rows(self) -> tuple[list[str], list[list[object]]]:
-        """Columns and rows of what is shown, for export: series, x, y."""
-        rows: list[list[object]] = []
+    def copied(self) -> str:
+        """The values under the cursor, or of all that is shown, tabs between them."""
+        if self.cursor is None:
+            return "\n".join("\t".join(map(str, row)) for row in self.exported()[1])
+        return "\n".join(f"{name}\t{x:g}\t{y:.6g}" for name, x, y in self.values_at(self.cursor))
+
+    def exported(self) -> tuple[str, list[list[Any]]]:
+        """Name and rows of what is shown: series, x, y."""
+        rows: list[list[Any]] = [["series", self.x_name or "x", self.y_name]]
+        left, right = self.window
         for series in self.series:
             pairs = zip(series.x.tolist(), series.y.tolist(), strict=True)
-            rows += [[series.name, x, y] for x, y in pairs]
-        return ["series", self.x_name or "x", "y"], rows
+            rows += [[series.name, x, y] for x, y in pairs if left <= x <= right]
+        return "plot", rows
 
-    # Actions
+    # What keys do
 
-    def action_move(self, points: int) -> None:
+    def action_cursor_right(self) -> None:
+        self.move_cursor(1)
+
+    def action_cursor_left(self) -> None:
+        self.move_cursor(-1)
+
+    def action_far_right(self) -> None:
+        self.move_cursor(10)
+
+    def action_far_left(self) -> None:
+        self.move_cursor(-10)
+
+    def action_zoom_in(self) -> None:
+        self.zoom(0.5)
+
+    def action_zoom_out(self) -> None:
+        self.zoom(2.0)
+
+    def action_fit(self) -> None:
+        """Show all, without a cursor."""
+        self.point_at(None)
+        self.look_at(*self.limits)
+
+    def action_pan_left(self) -> None:
+        self.pan(-0.5)
+
+    def action_pan_right(self) -> None:
+        self.pan(0.5)
+
+    def move_cursor(self, points: int) -> None:
         """Move the cursor by so many points of the first line."""
         lines = [s for s in self.series if s.style != "dots" and len(s.x)]
         if not lines:
@@ -269,24 +321,19 @@ class Plot(Widget, can_focus=True):
             at = min(max(int(np.argmin(np.abs(x - self.cursor))) + points, 0), len(x) - 1)
         self.point_at(float(x[at]))
 
-    def action_zoom(self, factor: float) -> None:
+    def zoom(self, factor: float) -> None:
         """Show a part ``factor`` times as wide, around the cursor or the middle."""
         left, right = self.window
-        middle = (
-            self.cursor if self.cursor is not None and left <= self.cursor <= right else (left + right) / 2
-        )
+        at_cursor = self.cursor is not None and left <= self.cursor <= right
+        middle = self.cursor if at_cursor and self.cursor is not None else (left + right) / 2
         share = (middle - left) / (right - left)
         span = (right - left) * factor
         self.look_at(middle - share * span, middle + (1 - share) * span)
 
-    def action_pan(self, share: float) -> None:
+    def pan(self, share: float) -> None:
         """Move what is shown by a share of its width."""
         left, right = self.window
         self.look_at(left + share * (right - left), right + share * (right - left))
-
-    def action_fit(self) -> None:
-        """Show all."""
-        self.look_at(*self.limits)
 
     def point_at(self, x: float | None) -> None:
         """Put the cursor at ``x``, bringing it into view; None takes it away."""
@@ -308,11 +355,11 @@ class Plot(Widget, can_focus=True):
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
-        self.action_zoom(1.25)
+        self.zoom(1.25)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
-        self.action_zoom(0.8)
+        self.zoom(0.8)
 
     # Drawing
 
@@ -356,7 +403,7 @@ class Plot(Widget, can_focus=True):
         self._drawn.view, self._drawn.margin, self._drawn.columns = view, margin, columns
         canvas = Canvas(columns, rows, self.ascii)
         for number, series in enumerate(self.series):
-            canvas.draw(number, series.x, series.y, view, series.style)
+            canvas.draw(number, series.x, series.y, view, series.style, series.dash)
         codes, styles = canvas.codes(), self._styles(canvas.owner)
         self._put_marks(codes, styles, view)
         at_row = dict(zip((round(float(r)) for r in view.rows(np.array(y_ticks), rows)), labels, strict=True))
@@ -427,7 +474,8 @@ class Plot(Widget, can_focus=True):
             parts.append((f"{clean(self.x_name, 20)} {at}  ".lstrip(), "plot--cursor"))
             parts.append((" ", ""))
         for number, series in enumerate(self.series):
-            sample = ASCII[number % len(ASCII)] if self.ascii else SAMPLES[number % len(SAMPLES)]
+            dash = number if series.dash is None else series.dash
+            sample = ASCII[number % len(ASCII)] if self.ascii else SAMPLES[dash % len(SAMPLES)]
             if series.style == "dots" and not self.ascii:
                 sample = DOTS_SAMPLE
             color = number if series.color is None else series.color

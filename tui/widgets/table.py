@@ -126,6 +126,18 @@ class RowTable(DataTable[Cell]):
         cells = self._shown.get(self.chosen or "")
         return "\t".join(cell.plain for cell in cells) if cells else ""
 
+    def whole_row(self) -> str:
+        """All of the row under the cursor, a line a column, uncut."""
+        row = self._rows.get(self.chosen or "")
+        if row is None:
+            return ""
+        told = [(column, row.get(column.key)) for column in self.all_columns]
+        return "\n".join(
+            f"{column.label or column.key}: {clean(column.text(value) if column.text else value, 4000)}"
+            for column, value in told
+            if value is not None and value != ""
+        )
+
     def exported(self) -> tuple[str, list[list[Any]]]:
         """Name and rows as they are shown, with values and not their short texts."""
         heads = [column.key for column in self.all_columns]

@@ -51,10 +51,10 @@ def number_text(value: float, step: float = 0.0) -> str:
         digits, _, power = f"{value:.2e}".partition("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
     if step:
-        digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        if digits and abs(step * 10**digits - round(step * 10**digits)) > 1e-6:
-            digits += 1
-        return f"{value:.{digits}f}"
+        places = max(0, -math.floor(math.log10(step) + 1e-9))
+        if places and abs(step * 10**places - round(step * 10**places)) > 1e-6:
+            places += 1
+        return f"{value:.{places}f}"
     return f"{value:.4g}"
 
 
