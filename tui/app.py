@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fdi_tui.data.children import Started
-from fdi_tui.data.devices import Devices, local_device, watch_phones
+from fdi_tui.data.devices import Devices, local_device, local_vitals, watch_phones
 from fdi_tui.keys import KEYS, Key, bindings, in_use, shown
 from fdi_tui.screens.room import Room, csv_text
 from fdi_tui.settings import Settings, load_settings, save_settings, settings_path
@@ -92,6 +92,7 @@ class FdiApp(App[None]):
             self.settings, self._settings_are_ours, self._trouble = Settings(), False, str(error)
         self.faults: list[BaseException] = []
         self.devices = Devices()
+        self.vitals: dict[str, Any] = {}
         self.campaigns: list[Started] = []
         for name in ROOMS:
             self.add_mode(name, partial(make_room, name))
@@ -120,6 +121,9 @@ class FdiApp(App[None]):
 
     async def _look_at_this_computer(self) -> None:
         self.devices.take_local(await asyncio.to_thread(local_device))
+        while True:
+            self.vitals = await asyncio.to_thread(local_vitals)
+            await asyncio.sleep(3.0)
 
     # For rooms
 

@@ -101,6 +101,8 @@ KEYS = (
     Key("campaign.stop", "x", "Stop", "Stop the campaign, after asking; nothing is lost.", footer=True),
     Key("campaign.resume", "c", "Continue", "Go on with what was stopped or died.", footer=True),
     Key("campaign.raw", "v", "Log", "The journal itself, line by line.", footer=True),
+    Key("campaign.panel_next", "o", "Panel", "Latest, failures, events, errors, log: the next.", footer=True),
+    Key("campaign.learn", "L", "Learn", "Learn a profile from what was measured so far, and save it."),
     Key("campaign.kind_next", "right_square_bracket", "Next kind", "Plot the next kind of operator."),
     Key("campaign.kind_before", "left_square_bracket", "Kind before", "Plot the kind before."),
     Key("campaign.dimension_next", "d", "Dimension", "Plot the times against the next dimension."),

@@ -26,6 +26,7 @@ VERBS = {
     "connect": ("fdi_keras.cli.connect:connect", "Attach a phone over Wi-Fi."),
     "pair": ("fdi_keras.cli.pair:pair", "Make this computer known to a phone, for Wi-Fi."),
     "profile": ("fdi_keras.cli.profile:profile", "Time operators on a device and learn its profile."),
+    "campaigns": ("fdi_keras.cli.campaigns:campaigns", "List campaigns, stop one, learn from one."),
     "rules": ("fdi_keras.cli.rules:rules", "Show what a profile has learned, as rules in words."),
     "predict": ("fdi_keras.cli.predict:predict", "Predict the latency of a model, operator by operator."),
     "measure": ("fdi_keras.cli.measure:measure", "Time a model on a device, for real."),

@@ -7,7 +7,7 @@ import shlex
 import time
 from typing import Any, ClassVar
 
-from fdi_tui.data.devices import SeenDevice, lines_about, local_vitals, row_of
+from fdi_tui.data.devices import SeenDevice, lines_about, row_of
 from fdi_tui.data.profile_files import ProfileFile, ProfileFolders, best_for
 from fdi_tui.data.starting import profile_arguments, wrong_with
 from fdi_tui.data.tail import Ends, Folder
@@ -57,7 +57,6 @@ class DevicesRoom(Room):
         super().__init__()
         self._profiles: list[ProfileFile] = []
         self._campaigns: list[Ends] = []
-        self._vitals: dict[str, Any] = {}
         self._looked = 0.0
         self._folder: Folder | None = None
         self._files: ProfileFolders | None = None
@@ -86,10 +85,10 @@ class DevicesRoom(Room):
         self._files = self._files or ProfileFolders(sources.profiles)
         folder, files = self._folder, self._files
 
-        def read() -> tuple[list[Ends], list[ProfileFile], dict[str, Any]]:
-            return folder.read(), files.read(), local_vitals()
+        def read() -> tuple[list[Ends], list[ProfileFile]]:
+            return folder.read(), files.read()
 
-        self._campaigns, self._profiles, self._vitals = await asyncio.to_thread(read)
+        self._campaigns, self._profiles = await asyncio.to_thread(read)
 
     def refresh_data(self) -> None:
         devices = self.app.devices
@@ -103,7 +102,7 @@ class DevicesRoom(Room):
         self._show_details()
 
     def _row(self, device: SeenDevice) -> dict[str, Any]:
-        row = row_of(device, self._vitals if device.kind == "computer" else {})
+        row = row_of(device, self.app.vitals if device.kind == "computer" else {})
         profile = best_for(device.id, self._profiles)
         row["profile_age"] = None
         if profile is not None:
@@ -126,7 +125,7 @@ class DevicesRoom(Room):
         device = self._chosen()
         text = Text()
         if device is not None:
-            vitals = self._vitals if device.kind == "computer" else {}
+            vitals = self.app.vitals if device.kind == "computer" else {}
             for name, words in lines_about(device, vitals):
                 text.append(f"{name:<15}", "dim").append(words, "yellow" if name == "what to do" else "")
                 text.append("\n")
