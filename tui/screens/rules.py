@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,7 @@ class RulesRoom(Room):
         self._profile: DeviceProfile | None = None
         self._beside: DeviceProfile | None = None
         self._problem = ""
+        self._reading = threading.Lock()
         self._shown: Any = None
         self._place: Place | None = None
         self._dims: dict[str, int] = {}
@@ -115,6 +117,10 @@ class RulesRoom(Room):
         await asyncio.to_thread(self._read)
 
     def _read(self) -> None:
+        with self._reading:  # one at a time: a look that was cancelled goes on in its thread
+            self._read_profiles()
+
+    def _read_profiles(self) -> None:
         try:
             from fdi_keras.profile import load_profile
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import shlex
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ PLOTS = 4
 READING_S = 0.6
 #: Seconds between two looks at the folder of sessions.
 FOLDER_S = 1.0
+#: Seconds between two drawings of curves that only grew: more often is only unrest.
+REDRAWING_S = 0.5
 #: Color of the pinned session, whichever place it has.
 PINNED_COLOR = 1
 
@@ -90,8 +93,10 @@ class SessionsRoom(Room):
         self._pinned: Path | None = None
         self._beside: list[Path] = []
         self._metric = 0
-        self._reading = False
+        self._reading = threading.Lock()
         self._drawn: Any = None
+        self._drawn_news = 0
+        self._drawn_at = 0.0
         self._wanted = ""
 
     def compose_room(self) -> ComposeResult:
@@ -118,13 +123,14 @@ class SessionsRoom(Room):
 
     async def look(self) -> None:
         """Read what is new: the list now and then, what is followed always."""
-        self._reading = True
-        try:
-            await asyncio.to_thread(self._read, time.monotonic() + READING_S)
-        finally:
-            self._reading = False
+        await asyncio.to_thread(self._read)
 
-    def _read(self, until: float) -> None:
+    def _read(self) -> None:
+        # One at a time: a look that was cancelled goes on in its thread.
+        with self._reading:
+            self._read_until(time.monotonic() + READING_S)
+
+    def _read_until(self, until: float) -> None:
         if self._folders is None:
             self._folders = SessionFolders([self.app.sources.sessions])
         if time.monotonic() - self._looked >= FOLDER_S:
@@ -146,6 +152,8 @@ class SessionsRoom(Room):
     # Showing
 
     def refresh_data(self) -> None:
+        if self._reading.locked():
+            return  # another look has begun, and shows what it finds
         now = time.time()
         rows = {}
         for listed in self._list:
@@ -193,17 +201,21 @@ class SessionsRoom(Room):
 
     def _draw(self) -> None:
         """Draw what changed; while a journal is being read, after it."""
-        if self._reading:
+        if self._reading.locked():
             return
         followers = [self._followed[path] for path in self._together() if path in self._followed]
-        sizes = tuple(plot.display for plot in self.query(Plot))
-        wanted = (
-            [(f.tail.path, f.changed) for f in followers],
-            self._pinned, self._metric, self._view, sizes, self.size, self.app.settings.ascii,
-        )  # fmt: skip
-        if wanted == self._drawn or not followers or followers[0].tail.path != self._chosen:
+        if not followers or followers[0].tail.path != self._chosen:
             return
-        self._drawn = wanted
+        displays = tuple(plot.display for plot in self.query(Plot))
+        what = (
+            [follower.tail.path for follower in followers],
+            self._pinned, self._metric, self._view, displays, self.size, self.app.settings.ascii,
+        )  # fmt: skip
+        news = sum(follower.changed for follower in followers)
+        soon = time.monotonic() < self._drawn_at + REDRAWING_S
+        if what == self._drawn and (news == self._drawn_news or soon):
+            return
+        self._drawn, self._drawn_news, self._drawn_at = what, news, time.monotonic()
         first = followers[0].session
         self._draw_plots(first, followers)
         room = max(self.query_one("#widths").size.width - 60, 10)
