@@ -67,9 +67,8 @@ class Terminal:
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             os.execve(command[0], command, variables)  # the child: never returns
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        os.kill(self.pid, signal.SIGWINCH)
         self.process = psutil.Process(self.pid)
+        self.resize(*size)
 
     def __enter__(self) -> Terminal:
         return self
@@ -80,6 +79,11 @@ class Terminal:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
         os.close(self._terminal)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size."""
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.kill(self.pid, signal.SIGWINCH)
 
     def send(self, keys: str) -> None:
         """Press keys."""
