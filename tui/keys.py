@@ -89,7 +89,7 @@ KEYS = (
     Key("table.scroll_bottom", "G,end", "Last", "To the last row."),
     Key("table.page_down", "ctrl+d,pagedown", "Page down", "One page down."),
     Key("table.page_up", "ctrl+u,pageup", "Page up", "One page up."),
-    Key("table.sort_next", "s", "Sort", "Sort by the next column.", footer=True),
+    Key("table.sort_next", "s", "Sort", "Sort by the next column."),
     Key("table.sort_turn", "S", "Turn", "Sort the other way round."),
     Key("devices.start", "n", "New campaign", "Start a campaign on this device.", footer=True),
     Key("devices.look", "enter", "Look", "The campaigns of this device."),
