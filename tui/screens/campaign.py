@@ -166,7 +166,6 @@ class CampaignRoom(Room):
             )
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#list", RowTable).focus()
         self.run_worker(self._learn(), group="learn", exclusive=True)
 

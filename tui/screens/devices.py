@@ -73,7 +73,6 @@ class DevicesRoom(Room):
             yield Details(id="details")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(RowTable).focus()
 
     async def look(self) -> None:
@@ -82,7 +81,7 @@ class DevicesRoom(Room):
         self._looked = time.monotonic()
         sources = self.app.sources
         self._folder = self._folder or Folder(sources.campaigns)
-        self._files = self._files or ProfileFolders(sources.profiles)
+        self._files = self._files or ProfileFolders(sources.profiles, sources.bundle)
         folder, files = self._folder, self._files
 
         def read() -> tuple[list[Ends], list[ProfileFile]]:

@@ -77,11 +77,12 @@ class ProfilesRoom(Room):
             yield RowTable(KINDS, name_of_export="kinds", id="kinds", about="Kinds of operators it knows.")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#profiles", RowTable).focus()
 
     async def look(self) -> None:
-        folders = self._folders = self._folders or ProfileFolders(self.app.sources.profiles)
+        folders = self._folders = self._folders or ProfileFolders(
+            self.app.sources.profiles, self.app.sources.bundle
+        )
         self._files = await asyncio.to_thread(folders.read)
 
     def refresh_data(self) -> None:
@@ -90,7 +91,9 @@ class ProfilesRoom(Room):
         self.query_one("#profiles", RowTable).show_rows(rows)
         self._show_details()
         own = sum(file.own for file in self._files)
-        self.say_status(f"{own} own in {self.app.sources.profiles}, {len(self._files) - own} with fdi-keras")
+        self.say_status(
+            f"{own} own, {len(self._files) - own} with fdi-keras; yours are in {self.app.sources.profiles}"
+        )
 
     def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
         if event.table.id == "profiles":
