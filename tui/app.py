@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fdi_tui.data.children import Started
-from fdi_tui.data.devices import Devices, local_device, local_vitals, watch_phones
+from fdi_tui.data.devices import Devices, watch_phones
 from fdi_tui.keys import KEYS, Key, bindings, in_use, shown
 from fdi_tui.screens.room import Room, csv_text
 from fdi_tui.settings import Settings, load_settings, save_settings, settings_path
@@ -120,9 +120,9 @@ class FdiApp(App[None]):
         self.set_interval(0.5, self._look_after_children)
 
     async def _look_at_this_computer(self) -> None:
-        self.devices.take_local(await asyncio.to_thread(local_device))
+        self.devices.take_local(await asyncio.to_thread(self.sources.computer))
         while True:
-            self.vitals = await asyncio.to_thread(local_vitals)
+            self.vitals = await asyncio.to_thread(self.sources.vitals)
             await asyncio.sleep(3.0)
 
     # For rooms

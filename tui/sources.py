@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from fdi_tui.data.devices import SeenDevice, local_device, local_vitals
 
 from fdi_keras.journal import state_folder
 
@@ -20,12 +24,18 @@ class Sources:
     """Attributes:
     state: folder of journals, in its folders ``campaigns`` and ``sessions``.
     profiles: folder of the user's own profiles.
+    bundle: folder of the profiles that came with the library; looked for when None.
     command: the command line, to which verbs are appended.
+    computer: describes this computer; may take a tenth of a second.
+    vitals: its load, temperature and battery.
     """
 
     state: Path
     profiles: Path
+    bundle: Path | None = None
     command: list[str] = field(default_factory=fdi_command)
+    computer: Callable[[], SeenDevice] = local_device
+    vitals: Callable[[], dict[str, Any]] = local_vitals
 
     @classmethod
     def usual(cls) -> Sources:

@@ -27,7 +27,9 @@ VERBS = {
     "pair": ("fdi_keras.cli.pair:pair", "Make this computer known to a phone, for Wi-Fi."),
     "profile": ("fdi_keras.cli.profile:profile", "Time operators on a device and learn its profile."),
     "campaigns": ("fdi_keras.cli.campaigns:campaigns", "List campaigns, stop one, learn from one."),
+    "profiles": ("fdi_keras.cli.profiles:profiles", "List, rename, copy, delete and validate profiles."),
     "rules": ("fdi_keras.cli.rules:rules", "Show what a profile has learned, as rules in words."),
+    "sessions": ("fdi_keras.cli.sessions:sessions", "List compression sessions, or show one."),
     "predict": ("fdi_keras.cli.predict:predict", "Predict the latency of a model, operator by operator."),
     "measure": ("fdi_keras.cli.measure:measure", "Time a model on a device, for real."),
     "minima": ("fdi_keras.cli.minima:minima", "Find the widths at which more channels cost nothing."),
@@ -79,6 +81,7 @@ class LazyGroup(click.Group):
     Environment:
       FDI_DATA    folder of your own profiles (in its folder 'profiles')
       FDI_STATE   folder of journals, from which campaigns are resumed
+      FDI_CONFIG  folder of the dashboard's settings
       FDI_ADB     adb servers to look for phones at, HOST:PORT with commas between
       FDI_DEBUG   1: show the traceback of every error
       NO_COLOR    any text: no colors

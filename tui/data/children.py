@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 
 #: What a child may say at most before it is cut.
 MOST_BYTES = 256 << 10
+#: Between two looks whether a child has ended.
+POLL_S = 0.05
 #: A line longer than this is no event of ours.
 LONGEST_LINE = 1 << 20
 
@@ -35,54 +38,86 @@ class Answer:
 
 
 async def ask(command: Sequence[str], columns: int = 76, timeout_s: float = 60.0) -> Answer:
-    """Run a command to its end; it is ended when it takes too long, or when the caller is cancelled."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(columns),
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), timeout_s)
-    except TimeoutError:
-        return Answer(124, "", f"it did not answer within {timeout_s:.0f} seconds.")
-    finally:
-        await _end(process)
-    texts = (data[:MOST_BYTES].decode(errors="replace") for data in (out, err))
-    return Answer(process.returncode or 0, *texts)
+    """Run a command to its end; it is ended when it takes too long, or when the caller is cancelled.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(columns)
+        )
+        try:
+            end = time.monotonic() + timeout_s
+            while process.poll() is None:
+                if time.monotonic() > end:
+                    return Answer(124, "", f"it did not answer within {timeout_s:.0f} seconds.")
+                await asyncio.sleep(POLL_S)
+        finally:
+            _end(process)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read(MOST_BYTES).decode(errors="replace"))
+        return Answer(process.returncode, *texts)
 
 
 async def lines_of(command: Sequence[str]) -> AsyncGenerator[bytes, None]:
-    """Lines of a command that goes on for long, until it ends; close the iterator to end it."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
+    """Lines of a command that goes on for long, until it ends; close the iterator to end it.
+
+    Not asyncio's own child processes: they cannot be ended at once without a warning on the screen.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    process = subprocess.Popen(
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment(),
-        limit=LONGEST_LINE,
+        bufsize=0,
     )
     assert process.stdout is not None
+    rest = b""
+    try:
+        async with contextlib.aclosing(_chunks(process.stdout.fileno())) as chunks:
+            async for chunk in chunks:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line
+                rest = rest if len(rest) < LONGEST_LINE else b""
+    finally:
+        _end(process)
+        process.stdout.close()
+
+
+async def _chunks(pipe: int) -> AsyncGenerator[bytes, None]:
+    """What comes through a pipe, until its other end is closed."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    os.set_blocking(pipe, False)
+    loop.add_reader(pipe, ready.set)
     try:
         while True:
+            await ready.wait()
+            ready.clear()
             try:
-                line = await process.stdout.readline()
-            except ValueError:  # longer than the limit: that part is gone
+                chunk = os.read(pipe, 1 << 16)
+            except BlockingIOError:
                 continue
-            if not line:
+            if not chunk:
                 return
-            yield line
+            yield chunk
     finally:
-        await _end(process)
+        loop.remove_reader(pipe)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 0.5)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it at once."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 class Started:

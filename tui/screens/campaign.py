@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -165,7 +166,6 @@ class CampaignRoom(Room):
             )
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#list", RowTable).focus()
         self.run_worker(self._learn(), group="learn", exclusive=True)
 
@@ -360,7 +360,7 @@ class CampaignRoom(Room):
                 self._anchors = {key: usual_dims(profile, kind)}
             anchor = self._anchors[key]
         elif readings:
-            anchor = dict(readings[-1].dims)
+            anchor = _most_alike(readings, vary)
         plot = self.query_one("#times", TimesPlot)
         plot.show_times(readings, vary, anchor, profile, kind, campaign.overhead_ms)
 
@@ -409,7 +409,7 @@ class CampaignRoom(Room):
             Series(kind, x, np.array([100 * mape.get(kind, np.nan) for _, mape in errors]), "line", number)
             for number, kind in enumerate(kinds[:5])
         ]
-        plot.show(series, title=f"held-out error, learned {len(errors)} times")
+        plot.show(series, title="held-out error as it is learned again", limits=(0.0, float(x[-1])))
 
     def _count(self, kind: str) -> int:
         return self._follower.campaign.counts[kind] if self._follower else 0
@@ -546,6 +546,16 @@ class CampaignRoom(Room):
 
 def _first_dimension(readings: list[Any]) -> str:
     return next(iter(readings[-1].dims), "") if readings else ""
+
+
+def _most_alike(readings: list[Any], vary: str) -> dict[str, int]:
+    """Of the operators that differ in one dimension only, the latest of the largest group."""
+    groups: Counter[tuple[tuple[str, int], ...]] = Counter()
+    keys = [tuple((n, v) for n, v in r.dims.items() if n != vary) for r in readings]
+    groups.update(keys)
+    most = max(groups.values())
+    at = next(i for i in range(len(keys) - 1, -1, -1) if groups[keys[i]] == most)
+    return dict(readings[at].dims)
 
 
 def _predictions(readings: list[Any], learned: Learned | None) -> dict[int, float]:

@@ -14,13 +14,13 @@ from fdi_tui.data.tail import Ends, Folder
 from fdi_tui.data.writers import Writer
 from fdi_tui.keys import bindings
 from fdi_tui.screens.room import Room
+from fdi_tui.widgets.details import Details
 from fdi_tui.widgets.panels import Field, Form, Reading
 from fdi_tui.widgets.table import Column, RowTable
-from fdi_tui.words import age, error_style, percent, standing_style, standing_text
+from fdi_tui.words import age, count, error_style, percent, standing_style, standing_text
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Static
 
 from fdi_keras.text import clean
 
@@ -70,10 +70,9 @@ class DevicesRoom(Room):
             "median over its kinds of operators, on measurements that were held out.",
         )
         with VerticalScroll(id="about"):
-            yield Static("", id="details", markup=False)
+            yield Details(id="details")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(RowTable).focus()
 
     async def look(self) -> None:
@@ -82,7 +81,7 @@ class DevicesRoom(Room):
         self._looked = time.monotonic()
         sources = self.app.sources
         self._folder = self._folder or Folder(sources.campaigns)
-        self._files = self._files or ProfileFolders(sources.profiles)
+        self._files = self._files or ProfileFolders(sources.profiles, sources.bundle)
         folder, files = self._folder, self._files
 
         def read() -> tuple[list[Ends], list[ProfileFile]]:
@@ -123,30 +122,29 @@ class DevicesRoom(Room):
 
     def _show_details(self) -> None:
         device = self._chosen()
-        text = Text()
+        lines: list[tuple[str, str, str]] = []
         if device is not None:
             vitals = self.app.vitals if device.kind == "computer" else {}
             for name, words in lines_about(device, vitals):
-                text.append(f"{name:<15}", "dim").append(words, "yellow" if name == "what to do" else "")
-                text.append("\n")
-            self._append_profiles(text, device)
+                lines.append((name, words, "yellow" if name == "what to do" else ""))
+            lines += self._profile_lines(device)
         elif not self.app.devices.seen:
-            text.append("Looking at this computer and for phones ...", "dim")
-        details = self.query_one("#details", Static)
-        if details.content != text:
-            details.update(text)
+            lines.append(("", "Looking at this computer and for phones ...", "dim"))
+        self.query_one("#details", Details).show(lines)
 
-    def _append_profiles(self, text: Text, device: SeenDevice) -> None:
+    def _profile_lines(self, device: SeenDevice) -> list[tuple[str, str, str]]:
         of_it = [f for f in self._profiles if f.device_id == device.id and f.own and not f.problem]
         if not of_it:
-            text.append(f"{'profiles':<15}", "dim")
-            text.append("none yet: n starts a campaign, ten minutes are a good beginning\n")
+            return [("profiles", "none yet: n starts a campaign, ten minutes are a good beginning", "")]
+        lines = []
         for number, file in enumerate(of_it):
-            text.append(f"{'' if number else 'profiles':<15}", "dim").append(clean(file.name, 40), "bold")
             old = age(time.time() - file.created) + " old" if file.created else "of unknown age"
-            text.append(f"  {old}, {file.measurements} measurements, {len(file.mape)} kinds, error ")
-            text.append(percent(file.error or 0.0), error_style(file.error or 0.0))
-            text.append(f", {file.runtime}\n", "dim")
+            text = (
+                f"{file.name}: {old}, {file.measurements} measurements, {count(len(file.mape), 'kind')}, "
+                f"error {percent(file.error or 0.0)}, {file.runtime}"
+            )
+            lines.append(("" if number else "profiles", text, error_style(file.error or 0.0)))
+        return lines
 
     def _chosen(self) -> SeenDevice | None:
         return self.app.devices.seen.get(self.query_one("#devices", RowTable).chosen or "")

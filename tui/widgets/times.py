@@ -53,8 +53,8 @@ class TimesPlot(Plot):
         self.show(series, title=title, x_name=vary)
 
     def exported(self) -> tuple[str, list[list[Any]]]:
-        heads, rows = self.as_rows()
-        return "times", [[*heads[:2], "time_ms"], *([name, x, 10**y] for name, x, y in rows)]  # type: ignore[operator]
+        _, rows = super().exported()
+        return "times", [[*rows[0][:2], "time_ms"], *([name, x, 10**y] for name, x, y in rows[1:])]
 
 
 def _dots(name: str, readings: Sequence[Reading], vary: str, color: int) -> Series:
