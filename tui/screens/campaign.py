@@ -314,7 +314,7 @@ class CampaignRoom(Room):
         second.append(self._heat(campaign))
         if campaign.waited_s >= 1:
             second.append(f"  waited {clock(campaign.waited_s)}")
-        self.query_one("#head", Static).update(line + second)
+        self.query_one("#head", Static).update(line + second, layout=False)  # its height is fixed
 
     def _heat(self, campaign: Campaign) -> str:
         device = self.app.devices.seen.get(campaign.device)
