@@ -50,9 +50,9 @@ async def settled(pilot, seconds=10.0):
     """Wait until the screen does not change any more."""
     before, same = "", 0
     end = time.monotonic() + seconds
-    while same < 4 and time.monotonic() < end:
+    while same < 3 and time.monotonic() < end:
         await pilot.pause()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.1)
         now = screen_text(pilot.app)
         before, same = now, same + 1 if now == before else 0
 

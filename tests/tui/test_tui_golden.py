@@ -1,7 +1,12 @@
 """Golden screens of recorded journals, at three sizes."""
 
 import pytest
-from screens import SIZES, check_golden, in_loop, settled, until_shown
+from screens import SIZES, check_golden, in_loop, settled, until, until_shown
+
+
+def learned_of(app):
+    learned = app.screen._learned
+    return learned.errors if learned else []
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -13,6 +18,16 @@ async def test_rooms_look_as_they_did(make_app, state, size):
         await until_shown(pilot, "R58M12ABCDE", "0123456789", "31.2 GB", "60 measurements")
         await settled(pilot)
         check_golden(app, "devices")
+        await pilot.press("2")
+        await until_shown(pilot, "local-litert-xnnpack", "finished")
+        await until(pilot, lambda: len(learned_of(app)) == 3, "learning")
+        await settled(pilot)
+        check_golden(app, "campaign")
+        for panel in ("failures", "events", "errors", "log"):
+            if panel != "errors" or size[0] < 160:
+                await pilot.press("o")
+                await settled(pilot)
+                check_golden(app, f"campaign-{panel}")
         await pilot.press("5")
         await until_shown(pilot, "with-the-library", "own")
         await settled(pilot)

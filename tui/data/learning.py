@@ -74,8 +74,8 @@ class Learner:
         """What is known by now."""
         return self._known.setdefault(campaign.path, Learned())
 
-    async def step(self, campaign: Campaign, at_work: bool) -> None:
-        """Learn once more if it is worth it; takes as long as that takes."""
+    async def step(self, campaign: Campaign, at_work: bool) -> bool:
+        """Learn once more if it is worth it, which takes its time; whether it was."""
         learned = self.learned(campaign)
         have = len(campaign.readings)
         if learned.errors and learned.errors[-1][0] > have:
@@ -83,13 +83,13 @@ class Learner:
             learned.tried.clear()
         count = self._wanted(learned, have, at_work)
         if count is None:
-            return
+            return False
         learned.tried.add(count)
         whole = count == have
         out = self._folder / f"{campaign.path.stem}{'' if whole else '.part'}.json"
-        if whole and not at_work and await self._take_kept(learned, campaign, out):
-            return
-        await self._learn(learned, campaign.path, count, out, whole)
+        if not (whole and not at_work and await self._take_kept(learned, campaign, out)):
+            await self._learn(learned, campaign.path, count, out, whole)
+        return True
 
     def _wanted(self, learned: Learned, have: int, at_work: bool) -> int | None:
         if not FEWEST <= have <= MOST:
@@ -125,7 +125,8 @@ class Learner:
             learned.problem = clean(error, 200)
             return
         if document is None:
-            learned.problem = clean(answer.err.strip().removeprefix("fdi: error: "), 300)
+            lines = answer.err.strip().splitlines() or [f"status {answer.status}"]
+            learned.problem = clean(lines[-1].removeprefix("fdi: error: "), 300)
             learned.version += 1
             if whole:
                 learned.of = count  # do not try again with as good as the same

@@ -187,17 +187,17 @@ class CampaignRoom(Room):
 
     async def _learn(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
             follower = self._follower
-            if follower is None or not self.is_current or self.app.held:
-                continue
-            if self._learner is None:
-                self._learner = Learner(self.app.sources.command, self.app.sources.state / "learning")
-            campaign = follower.campaign
-            try:
-                await self._learner.step(campaign, campaign.standing(time.time()).at_work)
-            except Exception as error:  # the room goes on without a curve
-                self.app.report_fault(error)
+            learned = False
+            if follower is not None and self.is_current and not self.app.held:
+                if self._learner is None:
+                    self._learner = Learner(self.app.sources.command, self.app.sources.state / "learning")
+                at_work = follower.campaign.standing(time.time()).at_work
+                try:
+                    learned = await self._learner.step(follower.campaign, at_work)
+                except Exception as error:  # the room goes on without a curve
+                    self.app.report_fault(error)
+            await asyncio.sleep(0.05 if learned else 1.0)
 
     @property
     def _learned(self) -> Learned | None:
