@@ -57,10 +57,10 @@ def run(settings: Settings) -> list[Row]:
 def _filter_line(terminal: Terminal) -> list[float]:
     """A key that opens a line with a text that nothing else writes."""
     opened = 1000 * terminal.press("/", "words that a row")
-    terminal.read(0.02)
     terminal.settle(0.05, 0.3)
-    terminal.send("\r")  # not escape: with the next key it could be taken for one with alt
-    terminal.settle(0.15, 0.6)
+    # The footer has other keys while one types, and is drawn anew some time after the line is closed.
+    terminal.press("\r", "Quit")
+    terminal.settle(0.05, 0.3)
     return [opened]
 
 

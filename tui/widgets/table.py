@@ -220,6 +220,16 @@ class RowTable(DataTable[Cell]):
         if (self.chosen, self._shown.get(self.chosen or "")) != before:
             self.post_message(self.Chosen(self, self.chosen))
 
+    def _update_column_widths(self, updated_cells: set[Any]) -> None:
+        # DataTable measures a whole column anew for every cell that became shorter: with hundreds of
+        # rows that holds the screen up for half a second. Cells here are one line of text.
+        for key in {cell.column_key for cell in updated_cells}:
+            column = self.columns.get(key)
+            if column is not None:
+                widths = [cell.cell_len for cell in self.get_column(key)]
+                column.content_width = max([column.label.cell_len, *widths])
+        self._require_update_dimensions = True
+
     def _update_row(self, key: str, cells: tuple[Cell, ...]) -> None:
         for column, old, new in zip(self._columns_now, self._shown[key], cells, strict=True):
             if old != new or old.style != new.style:
