@@ -72,6 +72,10 @@ class FdiApp(App[None]):
 
     CSS = """
     Screen { layout: vertical; }
+    Screen.-tiny > * { display: none; }
+    Screen.-flat > * { display: none; }
+    Screen.-tiny > TooSmall { display: block; }
+    Screen.-flat > TooSmall { display: block; }
     #foot { dock: bottom; height: auto; }
     #foot Footer { dock: none; }
     """
@@ -108,11 +112,11 @@ class FdiApp(App[None]):
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep(theme=theme.name))
         self.switch_mode(self.room)
         self.call_after_refresh(self._begin)
-        if self._trouble:
-            self.notify(clean(self._trouble), severity="warning", timeout=15, markup=False)
 
     def _begin(self) -> None:
         """What can wait until the first frame is there."""
+        if self._trouble:
+            self.say(self._trouble, warning=True)
         self.run_worker(self._look_at_this_computer())
         self.run_worker(
             watch_phones(self.sources.command, self.devices.take_line, self.devices.forget_phones)

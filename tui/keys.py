@@ -215,6 +215,13 @@ def _shown_one(key: str) -> str:
     return "-".join(_SIGNS.get(part, part.capitalize()) for part in key.split("+"))
 
 
+def markdown(group: str) -> str:
+    """The keys of a group as the table that docs/dashboard.md has of them."""
+    rows = [f"| `{shown(key.keys)}` | {key.label} | {key.help} | `{key.id}` |" for key in keys_of(group)]
+    head = ["| keys | | what it does | name in the settings |", "|---|---|---|---|"]
+    return "\n".join([f"### {GROUPS[group]}", "", *head, *rows]).replace("`|`", "`\\|`")
+
+
 def in_use(key: Key, remapped: Mapping[str, str]) -> str:
     """The keys of an entry after the user's changes."""
     return remapped.get(key.id, key.keys)

@@ -260,9 +260,9 @@ class CampaignRoom(Room):
     def _show_campaign(self, now: float) -> None:
         follower = self._follower
         if follower is None:
-            self.query_one("#head", Static).update(
-                Text("There is no campaign yet: n starts one on this computer.", "dim")
-            )
+            nothing = Text("There is no campaign yet: n starts one on this computer.", "dim")
+            if self.query_one("#head", Static).content != nothing:
+                self.query_one("#head", Static).update(nothing)
             for name in ("#kinds", "#latest", "#failures", "#events", "#log"):
                 self.query_one(name, RowTable).show_rows({})
             self.say_status("")

@@ -78,8 +78,6 @@ class TooSmall(Static):
 
     DEFAULT_CSS = """
     TooSmall { display: none; }
-    Screen.-tiny > *, Screen.-flat > * { display: none; }
-    Screen.-tiny > TooSmall, Screen.-flat > TooSmall { display: block; }
     """
 
     def __init__(self, columns: int, rows: int):
