@@ -67,7 +67,8 @@ class Room(Screen[None]):
         """Look, and show it unless the view is held. What goes wrong is said, and the room goes on."""
         try:
             await self.look()
-            if not self.app.held:
+            # What was read may come when the room is being taken down already.
+            if not self.app.held and self.query(StatusLine):
                 self.refresh_data()
         except Exception as error:  # odd data must not end the dashboard
             self.app.report_fault(error)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fdi_keras.profile import DeviceProfile
 
 #: Measurements that are listed; those that are most off come first.
-MOST_ROWS = 200
+MOST_ROWS = 100
 #: Minima are marked while the window has at most so many times its columns of channels.
 CROWDED = 3
 #: Times a curve reaches beyond the operator's own value at first.

@@ -37,5 +37,5 @@ def change_bar(start: float, now: float, most: float, width: int, ascii: bool = 
     if not (most > 0 and math.isfinite(now)):
         return ""
     there = bar(now / most, width, ascii).rstrip()
-    before = min(round(width * start / most), width) if math.isfinite(start) else 0
+    before = round(width * min(max(start / most, 0.0), 1.0)) if math.isfinite(start) else 0
     return there.ljust(before, "." if ascii else "░")

@@ -43,11 +43,15 @@ def number_text(value: float, step: float = 0.0) -> str:
 
     >>> number_text(16), number_text(0.5, 0.25), number_text(1234567.0), number_text(0.0000123)
     ('16', '0.50', '1.23e6', '1.23e-5')
+    >>> number_text(0.0, 0.25)
+    '0'
     """
     if not math.isfinite(value):
         return "-"
     size = max(abs(value), step)
-    if value and (size >= 1e5 or size < 1e-3):
+    if not value:
+        return "0"
+    if size >= 1e5 or size < 1e-3 or 0 < step < 1e-9:
         digits, _, power = f"{value:.2e}".partition("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
     if step:
