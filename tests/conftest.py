@@ -20,6 +20,7 @@ from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below
     own_adb_server,
     phone,
 )
+from stand_in_tool.fixtures import tool, tool_control, tools  # noqa: F401 - likewise
 
 
 @pytest.fixture(autouse=True)

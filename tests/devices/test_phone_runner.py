@@ -1,11 +1,10 @@
 """Timing models on a stand-in phone, through the real adb server and the stand-in for the tool."""
 
-import json
 import threading
 import time
 
+import psutil
 import pytest
-from stand_in_tool.server import ToolServer
 
 from fdi_keras.devices import Timing
 from fdi_keras.devices.adb.left_over import running
@@ -24,33 +23,17 @@ from fdi_keras.errors import (
 )
 from fdi_keras.profiling import build_probe
 from fdi_keras.profiling.campaign import REFERENCE
+from fdi_keras.profiling.energy import energy_of
 
 CONV = build_probe(*REFERENCE)
 DENSE = build_probe("dense", {"in_channels": 64, "out_channels": 64})
 FAST = {"budget_s": 0.02, "warmup_s": 0.0}
 
 
-@pytest.fixture(scope="module")
-def tools():
-    with ToolServer() as server:
-        yield server
-
-
 @pytest.fixture
-def control(tmp_path):
-    """Sets what befalls the tool."""
-    return lambda **what: (tmp_path / "control.json").write_text(json.dumps(what))
-
-
-@pytest.fixture
-def binary(tools, tmp_path):
-    return tools.install(tmp_path / "benchmark_model", tmp_path / "control.json")
-
-
-@pytest.fixture
-def opened(phone, adb_server, binary):
+def opened(phone, adb_server, tool):
     """``opened(**choices)``: a runner of the phone."""
-    return lambda **choices: Phone(phone.serial, adb_server.server).open(benchmark_model=binary, **choices)
+    return lambda **choices: Phone(phone.serial, adb_server.server).open(benchmark_model=tool, **choices)
 
 
 def stay_on(phone):
@@ -96,23 +79,23 @@ def test_a_gpu_that_is_not_there_is_no_latency(opened):
     assert "gpu" in str(caught.value).lower()
 
 
-def test_a_crash_and_a_hang_cost_one_model_each(opened, control):
+def test_a_crash_and_a_hang_cost_one_model_each(opened, tool_control):
     with opened() as runner:
-        control(fault="crash")
+        tool_control(fault="crash")
         with pytest.raises(ToolCrashedError):
             runner.time(CONV, **FAST)
         runner._tool._patience_s = 0.7
-        control(fault="hang")
+        tool_control(fault="hang")
         with pytest.raises(MeasurementError, match="did not end within"):
             runner.time(CONV, **FAST)
         assert running(runner._link) == []
-        control()
+        tool_control()
         assert runner.time(CONV, **FAST).median_ms > 0
 
 
-def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, control, phone):
+def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, tool_control, phone):
     with opened() as runner:
-        control(sleep_ms=[20, 20])
+        tool_control(sleep_ms=[20, 20])
         results = []
         threading.Timer(0.8, phone.pull_cable).start()
         with pytest.raises(DeviceGoneError):  # noqa: PT012 - what came before the cut is to be seen
@@ -132,7 +115,7 @@ def test_a_cable_pulled_in_the_middle_gives_whole_results_or_none(opened, contro
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
         assert running(runner._link) == []
-        control()
+        tool_control()
         assert runner.time(DENSE, **FAST).median_ms > 0
     assert stay_on(phone) == "0"
 
@@ -168,14 +151,14 @@ def test_one_phone_is_measured_by_one_process(opened):
 
 
 def test_what_a_phone_is_not_ready_for_is_said_before_anything_is_changed(
-    make_phone, adb_server, binary, tmp_path
+    make_phone, adb_server, tool, tmp_path
 ):
     strange = make_phone("strange", properties={"ro.product.cpu.abi": "mips"})
     with pytest.raises(RunnerNotFoundError, match="mips"):
         Phone(strange.serial, adb_server.server).open()
     shy = make_phone("shy", auth="ask")
     with pytest.raises(DeviceError, match=r"is not ready: (unauthorized|offline|being)"):
-        Phone(shy.serial, adb_server.server).open(benchmark_model=binary)
+        Phone(shy.serial, adb_server.server).open(benchmark_model=tool)
 
 
 def test_cores_are_told_by_their_clocks(phone, opened, link):
@@ -193,8 +176,45 @@ def test_cores_are_told_by_their_clocks(phone, opened, link):
     assert f"{cpu_mask(facts, 'little')} " in (phone.state / "log/taskset").read_text()
 
 
-def test_old_phones_are_given_small_scripts(make_phone, adb_server, binary):
+def test_old_phones_are_given_small_scripts(make_phone, adb_server, tool):
     old = make_phone("old", features=("cmd",))
-    with Phone(old.serial, adb_server.server).open(benchmark_model=binary) as runner:
+    with Phone(old.serial, adb_server.server).open(benchmark_model=tool) as runner:
         assert len([t for t in runner.time_many([DENSE] * 9) if isinstance(t, Timing)]) == 9
     assert all(len(service) < 4096 for service in old.opened if service.startswith(("shell", "exec")))
+
+
+def test_a_battery_that_is_sampled_gives_an_energy(opened, phone):
+    """The phone's battery answers for what runs on it: 300 mA more while the tool does."""
+    battery = phone.root / "sys/class/power_supply/battery"
+    (battery / "status").write_text("Discharging\n")
+    stop = threading.Event()
+
+    def discharge():
+        count = 0
+        while not stop.wait(0.03):
+            count += 1
+            busy = any("benchmark_model" in " ".join(p) for p in phone_processes(phone))
+            (battery / "current_now.new").write_text(f"{-(150_000 + 300_000 * busy) - count % 7}\n")
+            (battery / "current_now.new").rename(battery / "current_now")
+
+    thread = threading.Thread(target=discharge)
+    thread.start()
+    try:
+        with opened() as runner:
+            samples, mean_ms = runner.sample_power(DENSE, 2.0, 2.0)
+    finally:
+        stop.set()
+        thread.join()
+    energy = energy_of(samples, mean_ms)
+    assert energy.busy_mw - energy.idle_mw == pytest.approx(0.3 * 4.123 * 1e3, rel=0.2)
+    assert energy.energy_mj == pytest.approx((energy.busy_mw - energy.idle_mw) * mean_ms / 1e3, rel=1e-6)
+
+
+def phone_processes(phone):
+    """Command lines of what runs on a stand-in phone."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any(word.startswith(str(phone.storage)) for word in words[:3]) and "sh" not in words[0]:
+            found.append(words)
+    return found

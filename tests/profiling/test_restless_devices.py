@@ -2,13 +2,15 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from fdi_keras.devices import DeviceInfo, Runtime, Timing
 from fdi_keras.devices.base import SteadyRunner
-from fdi_keras.errors import CampaignError, DeviceGoneError, MeasurementError
+from fdi_keras.devices.benchmark_model import PowerSample
+from fdi_keras.errors import CampaignError, DeviceGoneError, EnergyUnavailableError, MeasurementError
 from fdi_keras.journal import read_journal
-from fdi_keras.profiling import Plan, read_records, run_campaign
+from fdi_keras.profiling import Plan, build_overhead_probe, build_probe, read_records, run_campaign
 from fdi_keras.profiling.work import Work
 
 PLAN = Plan(["relu", "dense"], measurements=40)
@@ -174,3 +176,44 @@ def test_work_comes_back_in_order_and_once():
     rest = [index for index, _ in work.take(100)]
     assert rest == list(range(8, 40))
     assert work.take(1) == []
+
+
+class Discharging(Phone):
+    """Also lets its battery be read: 1 mJ for each kilobyte of the model, or a refusal."""
+
+    def __init__(self, refuses=lambda model: False):
+        super().__init__()
+        self.refuses = refuses
+        self.sampled = 0
+
+    def sample_power(self, model, busy_s, idle_s):
+        self.sampled += 1
+        if self.refuses(model):
+            raise EnergyUnavailableError("it is charging")
+        phases = [("idle", 100_000)] * 20 + [("busy", 600_000)] * 40 + [("after", 100_000)] * 20
+        samples = [
+            PowerSample(0.1 * i, -(current + i % 9), 4_000_000, "Discharging", phase)
+            for i, (phase, current) in enumerate(phases)
+        ]
+        return samples, len(model) / 1e3 / 2.0  # 2 W above idle
+
+
+def test_energies_follow_the_times_and_go_on_after_a_break(path):
+    plan = msgspec.structs.replace(PLAN, energy_minutes=0.5)
+    records = run(Discharging(), path, plan)
+    assert all(m.energy_mj is not None for m in records.measurements.values())
+    assert records.overhead_mj == pytest.approx(len(build_overhead_probe()) / 1e3, rel=0.01)
+    for m in records.measurements.values():
+        assert m.energy_mj == pytest.approx(len(build_probe(m.kind, m.dims)) / 1e3, rel=0.01)
+    phone = Discharging()
+    run(phone, path, plan, resume=True)
+    assert phone.sampled == 0
+
+
+def test_energy_that_is_refused_again_and_again_is_given_up(path):
+    phone = Discharging(refuses=lambda model: True)
+    records = run(phone, path, msgspec.structs.replace(PLAN, energy_minutes=0.5))
+    assert phone.sampled == 4
+    assert len(records.measurements) == 40
+    assert "energy was given up: it is charging" in records.warnings
+    assert len(events(path, "energy_failure")) == 3
