@@ -27,7 +27,7 @@ from fdi_keras.devices.benchmark_model import (
 )
 from fdi_keras.devices.benchmark_model.power import sampled
 from fdi_keras.devices.phone_tool import BATCH, PhoneTool, Task
-from fdi_keras.errors import MeasurementError, UsageError
+from fdi_keras.errors import EnergyUnavailableError, MeasurementError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,6 +148,12 @@ class PhoneRunner:
         return parse_counters(output.files["stat"], said).per_inference(report)
 
     def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        self._prepare()
+        if self._steady.thermal().plugged:  # said before half a minute is spent on it
+            raise EnergyUnavailableError(
+                "energy can only be measured while the battery discharges, and the phone is plugged in. Unplug it and "
+                "measure over Wi-Fi, see 'Energy' in docs/phones.md."
+            )
         power = _left("power")
         task = _task(
             model,

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from stand_in_phone.tools import battery
 
 from fdi_keras.profile import load_profile
 from fdi_keras.profiling import build_probe
@@ -89,6 +90,7 @@ def test_choices_for_phones_are_refused_on_this_computer(fdi, tmp_path):
 
 
 def test_energy_of_a_plugged_phone_is_refused_in_words(on, phone):
+    phone.write("battery", battery(charging=True))
     answer = on(
         "profile", "--device", phone.serial, "--budget", "6", "--kinds", "relu", "--energy", "0.05", "--json"
     )
