@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, TypeVar
@@ -196,6 +196,7 @@ class _Campaign:
             self._redo = set(records.repeats) - set(self._done) - self._failed
         self._work = work or Work(plan, {*self._done, *self._failed})
         self._losses: dict[int, int] = {}
+        self._under_way = -1
         self._in_a_row = 0
         self._away_s = 0.0
         if records:
@@ -245,30 +246,35 @@ class _Campaign:
     def _measure(self, batch: list[Item]) -> None:
         waiting = dict(batch)
         try:
-            results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
-            for (index, configuration), result in zip(batch, results, strict=True):
+            restless: dict[int, Timing] = {}
+            for index, result in self._timed(batch):
                 if isinstance(result, Timing) and result.iqr_ms > RESTLESS * result.median_ms:
-                    result = self._steadier(result, configuration)
-                self._record(index, configuration, result)
-                del waiting[index]
+                    restless[index] = result
+                else:
+                    self._record(index, waiting.pop(index), result)
+            # Only now: the device may still have been timing the rest of the batch.
+            for index, result in self._timed([(index, waiting[index]) for index in restless]):
+                self._record(index, waiting.pop(index), _steadier(restless[index], result))
         except DeviceGoneError as error:
-            index, configuration = next(iter(waiting.items()))
-            self._losses[index] = self._losses.get(index, 0) + 1
-            if self._losses[index] >= MAX_LOSSES:
-                reason = f"the device went away {self._losses[index]} times in the middle of it: {error}"
-                self._record(index, configuration, MeasurementError(reason))
-                del waiting[index]
+            self._lose(self._under_way, waiting, error)
             self._await_device(error)
         finally:
             self._work.give_back(waiting)
 
-    def _steadier(self, first: Timing, configuration: Configuration) -> Timing:
-        """Of two timings the one whose readings agree better."""
-        try:
-            second = self._runner.time(build_probe(configuration.kind, configuration.dims))
-        except MeasurementError:
-            return first
-        return min(first, second, key=lambda t: t.iqr_ms / t.median_ms)
+    def _timed(self, batch: list[Item]) -> Iterator[tuple[int, Timing | MeasurementError]]:
+        """Time each; :attr:`_under_way` is the index of the one that the device has in hand."""
+        if not batch:
+            return
+        results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
+        for self._under_way, _ in batch:
+            yield self._under_way, next(results)
+
+    def _lose(self, index: int, waiting: dict[int, Configuration], error: DeviceGoneError) -> None:
+        """The device went away in the middle of this one."""
+        self._losses[index] = self._losses.get(index, 0) + 1
+        if self._losses[index] >= MAX_LOSSES:
+            reason = f"the device went away {self._losses[index]} times in the middle of it: {error}"
+            self._record(index, waiting.pop(index), MeasurementError(reason))
 
     def _record(self, index: int, configuration: Configuration, result: Timing | MeasurementError) -> None:
         kind, dims, group = configuration
@@ -480,3 +486,10 @@ class _Campaign:
                 last=self._last,
             )
         )
+
+
+def _steadier(first: Timing, second: Timing | MeasurementError) -> Timing:
+    """Of two timings the one whose readings agree better."""
+    if isinstance(second, MeasurementError):
+        return first
+    return min(first, second, key=lambda t: t.iqr_ms / t.median_ms)
