@@ -27,7 +27,15 @@ def loaded_after(code):
     ["import fdi_keras", "import fdi_keras.journal, fdi_keras.devices, fdi_keras.errors", "import fdi_tui"],
 )
 def test_importing_is_light(code):
-    assert not loaded_after(code) & {"keras", "tensorflow", "sklearn", "textual", "scipy", "ai_edge_litert"}
+    assert not loaded_after(code) & {
+        "keras",
+        "tensorflow",
+        "sklearn",
+        "textual",
+        "scipy",
+        "ai_edge_litert",
+        "adbutils",
+    }
 
 
 def test_reading_a_profile_and_a_tflite_file_needs_no_keras():

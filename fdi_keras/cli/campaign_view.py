@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -31,14 +31,17 @@ LINE_EVERY_S = 30.0
 
 
 @contextlib.contextmanager
-def campaign_progress(console: Console, device: str) -> Iterator[Callable[[CampaignProgress], None]]:
-    """Show the progress of a campaign; gives the callback that it reports to."""
+def campaign_progress(
+    console: Console, devices: Sequence[str]
+) -> Iterator[Callable[[str, CampaignProgress], None]]:
+    """Show the progress of campaigns; gives the callback that they report to, with the device's id."""
     if console.is_terminal:
-        view = CampaignView(device)
-        with Live(view, console=console, refresh_per_second=8, transient=True):
-            yield view.update
+        views = {device: CampaignView(device) for device in devices}
+        with Live(Group(*views.values()), console=console, refresh_per_second=8, transient=True):
+            yield lambda device, state: views[device].update(state)
     else:
-        yield CampaignLines(console, device).update
+        lines = {device: CampaignLines(console, device) for device in devices}
+        yield lambda device, state: lines[device].update(state)
 
 
 class CampaignView:
@@ -104,6 +107,8 @@ def headline(state: CampaignProgress, device: str) -> str:
             return f"Timing operators on {device}: {state.kind}"
         case "waiting":
             return f"Waiting for {device}"
+        case "energy":
+            return f"Measuring energies on {device}: {state.kind}"
         case "learning":
             return f"Learning the time model of {state.kind}"
     return f"Timed operators on {device}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -71,8 +72,10 @@ class _Demo:
         path = self.out / "this-computer.json"
         if self.as_json:
             return profile_device(minutes=self.minutes, out=path, kinds=KINDS)
-        with campaign_progress(self.console, "this computer") as progress:
-            return profile_device(minutes=self.minutes, out=path, kinds=KINDS, progress=progress)
+        name = "this computer"
+        with campaign_progress(self.console, [name]) as progress:
+            told = functools.partial(progress, name)
+            return profile_device(minutes=self.minutes, out=path, kinds=KINDS, progress=told)
 
     def _show_rules(self, profile: Any) -> None:
         from fdi_keras.execution_time import describe_rules

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from fdi_keras.cli.console import plain
 from fdi_keras.cli.words import count
-from fdi_keras.devices.adb.doctor import Examination, Finding
+from fdi_keras.devices.adb.checks import Finding
+from fdi_keras.devices.adb.doctor import Examination
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fdi_keras.cli import console
-from fdi_keras.cli.options import FiniteRange, device_option, json_option, model_argument
+from fdi_keras.cli.options import FiniteRange, device_option, json_option, model_argument, runtime_options
+
+if TYPE_CHECKING:
+    from fdi_keras.devices import RuntimeChoice
 
 
 @click.command(
@@ -16,6 +20,7 @@ from fdi_keras.cli.options import FiniteRange, device_option, json_option, model
     Examples:
       fdi measure net.keras
       fdi measure net.tflite --threads 2 --seconds 10 --json | jq .median_ms
+      fdi measure net.tflite --device R58M12ABCDE --delegate gpu
     """
 )
 @model_argument
@@ -31,42 +36,52 @@ from fdi_keras.cli.options import FiniteRange, device_option, json_option, model
     show_default=True,
     help="How long to keep measuring.",
 )
+@click.option("--counters", is_flag=True, help="Count cache accesses too: a phone with simpleperf.")
+@runtime_options
 @json_option
-def measure(model: Path, device: str, threads: int, seconds: float, as_json: bool) -> None:
+def measure(
+    model: Path,
+    device: str,
+    threads: int,
+    seconds: float,
+    counters: bool,
+    runtime: RuntimeChoice,
+    as_json: bool,
+) -> None:
     """Time a model on a device, for real: batch size 1, float32.
 
     MODEL is a .keras or a .tflite file; a Keras model is converted first. The median is what
-    to compare; the quartile distance says how restless the device was.
+    to compare; the quartile distance says how restless the device was. On a phone, a second run
+    with the tool's own profiler tells where the time goes.
 
-    JSON: median_ms, iqr_ms, min_ms, runs, device, threads and runtime.
+    JSON: median_ms, iqr_ms, min_ms, runs, device, threads, runtime and notes; of phones also operators
+    (each kind, name, first_ms, avg_ms, share, memory_kb, times_called), with --counters
+    cache_references and cache_misses of an inference.
     """
     with console.working(f"Reading {model.name}", quiet=as_json) as status:
         if model.suffix != ".tflite":
             console.quiet_tensorflow()
-        from fdi_keras.networks import measure_latency
-        from fdi_keras.networks.latency import as_litert
+        import msgspec
+
+        from fdi_keras.devices import open_runner
+        from fdi_keras.networks.latency import as_litert, time_networks
 
         content = as_litert(model)
         if status:
             status.update(console.plain(f"Timing {model.name} on {device} for {seconds:g} s"))
-        measured = measure_latency(content, device, threads, seconds)
+        with open_runner(device, msgspec.structs.replace(runtime, threads=threads)) as runner:
+            (measured,) = time_networks(runner, [content], device, seconds)
+            table = runner.operator_table(content)
+            cache = runner.cache_counters(content) if counters else None
     if as_json:
-        console.print_json(measured.to_dict())
+        document = measured.to_dict()
+        if table is not None:
+            document["operators"] = [msgspec.structs.asdict(row) for row in table.rows]
+        if cache is not None:
+            document |= {"cache_references": cache[0], "cache_misses": cache[1]}
+        console.print_json({**document, "notes": runner.notes})
         return
-    from rich.text import Text
+    from fdi_keras.cli.measure_view import print_measured
 
-    from fdi_keras.cli.words import count
-
-    console.stdout().print(
-        Text.assemble(
-            console.plain(model.name, "bold"),
-            ": ",
-            (f"{measured.median_ms:.4g} ms", "bold green"),
-            " median of ",
-            f"{count(measured.runs, 'run')}, quartile distance {measured.iqr_ms:.2g} ms, "
-            f"fastest {measured.min_ms:.4g} ms\n",
-            console.plain(
-                f"on {measured.device} with {measured.runtime}, {count(measured.threads, 'thread')}", "dim"
-            ),
-        )
-    )
+    print_measured(console.stdout(), model.name, measured, table, cache)
+    console.print_warnings(runner.notes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,62 @@ adb_option = click.option(
     help="An adb server elsewhere, beside the one here; repeatable. 'none': not the one here.  "
     "[default: FDI_ADB, commas between]",
 )
+
+
+def runtime_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the choice of a phone's runtime, which arrives as ``runtime: RuntimeChoice``.
+
+    The number of threads is an option of the verb itself.
+    """
+
+    @adb_option
+    @click.option(
+        "--delegate",
+        type=click.Choice(["xnnpack", "none", "gpu", "nnapi"]),
+        default="xnnpack",
+        show_default=True,
+        help="What executes the operators; all but the first on phones.",
+    )
+    @click.option(
+        "--cores", default="", metavar="CORES", help="Of a phone: big, little, or a hexadecimal mask."
+    )
+    @click.option(
+        "--precision",
+        type=click.Choice(["float32", "float16"]),
+        default="float32",
+        show_default=True,
+        help="float16: a phone's GPU or NNAPI may calculate in 16 bits.",
+    )
+    @click.option(
+        "--benchmark-model",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="The tool that times models on a phone.  [default: FDI_BENCHMARK_MODEL, else fetched]",
+    )
+    @functools.wraps(verb)
+    def wrapped(
+        *args: Any,
+        adb: tuple[str, ...],
+        delegate: str,
+        cores: str,
+        precision: str,
+        benchmark_model: Path | None,
+        **others: Any,
+    ) -> Any:
+        from fdi_keras.devices import RuntimeChoice
+
+        runtime = RuntimeChoice(
+            delegate=delegate,
+            cores=cores,
+            precision=precision,
+            benchmark_model=None if benchmark_model is None else str(benchmark_model),
+            adb=adb or None,
+        )
+        return verb(*args, runtime=runtime, **others)
+
+    return wrapped
+
+
 one_adb_option = click.option(
     "--adb", metavar="HOST:PORT", help="The adb server that does it.  [default: the one of this computer]"
 )

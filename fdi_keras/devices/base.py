@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import msgspec
 
-from fdi_keras.errors import MeasurementError, UsageError
+from fdi_keras.errors import EnergyUnavailableError, MeasurementError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fdi_keras.devices.benchmark_model import OperatorProfile, PowerSample
 
 #: Defaults of a measurement, in seconds: our choice, enough for a median that
 #: repeats within 1 % on a quiet computer.
@@ -179,6 +181,30 @@ class Runner(Protocol):
         """
         ...
 
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        """Samples of the battery before, during and after long execution, and the mean time of one in ms.
+
+        Raises:
+            EnergyUnavailableError: the device does not let its current and voltage be read.
+        """
+        ...
+
+    def cache_counters(self, model: bytes) -> tuple[float, float]:
+        """Cache references and misses of one execution.
+
+        Raises:
+            MeasurementError: the device has no such counters, or does not permit them.
+        """
+        ...
+
+    def operator_table(self, model: bytes) -> OperatorProfile | None:
+        """Where a network's time goes by the runtime's own profiler, which slows it; None: it has none.
+
+        Raises:
+            MeasurementError: the runtime refuses the model.
+        """
+        ...
+
     def unsteady(self) -> str | None:
         """Why times cannot be trusted now (too hot, say), in words; None while they can.
 
@@ -245,6 +271,15 @@ class SteadyRunner:
     @property
     def notes(self) -> list[str]:
         return []
+
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        raise EnergyUnavailableError("energy is measured from the battery of a phone; this device is none.")
+
+    def cache_counters(self, model: bytes) -> tuple[float, float]:
+        raise MeasurementError("cache accesses are counted with simpleperf on a phone; this device is none.")
+
+    def operator_table(self, model: bytes) -> OperatorProfile | None:
+        return None
 
     def unsteady(self) -> str | None:
         return None

@@ -25,7 +25,7 @@ from fdi_keras.devices.benchmark_model import (
     parse_profile,
     parse_samples,
 )
-from fdi_keras.devices.benchmark_model.power import IDLE_S, sampled
+from fdi_keras.devices.benchmark_model.power import sampled
 from fdi_keras.devices.phone_tool import BATCH, PhoneTool, Task
 from fdi_keras.errors import MeasurementError, UsageError
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: Seconds of timed executions of each probe of a campaign (our choice): the tool does not stop when
 #: its readings agree, and another probe is worth more than a more exact one.
 PROBE_S = 0.1
+
+#: Seconds of a run with the tool's profiler.
+TABLE_S = 1.0
 
 
 class PhoneRunner:
@@ -128,40 +131,23 @@ class PhoneRunner:
             "benchmark_model times models and gives no outputs; use this computer for those (device 'local')."
         )
 
-    def operator_table(self, model: bytes, budget_s: float = 1.0) -> OperatorProfile:
-        """Where a network's time goes, by the tool's own profiler, which slows it.
-
-        Raises:
-            MeasurementError: the tool refuses the model.
-        """
+    def operator_table(self, model: bytes) -> OperatorProfile:
         table = _left("csv")
         task = _task(
-            model, budget_s, WARMUP_S, MIN_RUNS, whole_model=False, profile=table, files={"ops": table}
+            model, TABLE_S, WARMUP_S, MIN_RUNS, whole_model=False, profile=table, files={"ops": table}
         )
         _, output = self._watched(task)
         return parse_profile(output.files["ops"])
 
-    def cache_counters(self, model: bytes, budget_s: float = BUDGET_S) -> tuple[float, float]:
-        """Cache references and misses of one execution, by ``simpleperf``.
-
-        Raises:
-            MeasurementError: the phone has no such counters, or does not permit them.
-        """
+    def cache_counters(self, model: bytes) -> tuple[float, float]:
         stat = _left("stat")
-        task = _task(
-            model, budget_s, 0.0, MIN_RUNS, files={"stat": stat}, wrap=lambda words: counted(words, stat)
-        )
+        files = {"stat": stat}
+        task = _task(model, BUDGET_S, 0.0, MIN_RUNS, files=files, wrap=lambda words: counted(words, stat))
         report, output = self._watched(task)
-        return parse_counters(output.files["stat"], output.stdout + output.stderr).per_inference(report)
+        said = output.stdout + output.stderr
+        return parse_counters(output.files["stat"], said).per_inference(report)
 
-    def sample_power(
-        self, model: bytes, busy_s: float, idle_s: float = IDLE_S
-    ) -> tuple[list[PowerSample], float]:
-        """Samples of the battery before, during and after long execution, and the mean time of one in ms.
-
-        Raises:
-            EnergyUnavailableError: the phone does not let its current and voltage be read.
-        """
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
         power = _left("power")
         task = _task(
             model,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fdi_keras.devices import RuntimeChoice, open_runner
+from fdi_keras.devices import Runner, RuntimeChoice, open_runner
 from fdi_keras.errors import ModelFileError, UnknownOperatorsError
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
@@ -295,15 +295,22 @@ def measure_interleaved(
     contents = [as_litert(model) for model in models]
     choice = msgspec.structs.replace(runtime or RuntimeChoice(), threads=threads)
     with open_runner(device, choice) as runner:
-        timings = runner.time_interleaved(contents, rounds=20, budget_s=seconds)
-        used = runner.runtime
-    measured = [
-        MeasuredLatency(t.median_ms, t.iqr_ms, t.min_ms, t.runs, device, threads, used.text) for t in timings
-    ]
+        measured = time_networks(runner, contents, device, seconds)
     for model, result in zip(models, measured, strict=True):
         if has_history(model):
             history_of(model).write("measured", **result.to_dict())
     return measured
+
+
+def time_networks(
+    runner: Runner, contents: Sequence[bytes], device: str, seconds: float
+) -> list[MeasuredLatency]:
+    """Time networks in turns on an opened device; each for ``seconds``."""
+    runtime = runner.runtime
+    return [
+        MeasuredLatency(t.median_ms, t.iqr_ms, t.min_ms, t.runs, device, runtime.threads, runtime.text)
+        for t in runner.time_interleaved(contents, rounds=20, budget_s=seconds)
+    ]
 
 
 def as_litert(model: Any) -> bytes:

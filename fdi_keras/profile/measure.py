@@ -34,6 +34,8 @@ def profile_device(
     seed: int | None = None,
     progress: Progress | None = None,
     runtime: RuntimeChoice | None = None,
+    energy_minutes: float | None = None,
+    counters: bool = False,
 ) -> DeviceProfile:
     """Time operators on a device, learn its execution-time models, save the profile.
 
@@ -50,6 +52,8 @@ def profile_device(
         seed: of the design; 0 when left out.
         progress: called after every measurement.
         runtime: how a phone shall execute models.
+        energy_minutes: then measure energies for so long, on an unplugged phone.
+        counters: count cache accesses of each probe, on a phone with simpleperf.
 
     Raises:
         DeviceNotFoundError: there is no such device.
@@ -59,7 +63,7 @@ def profile_device(
             journal and can be resumed.
         UsageError: an unknown kind or an impossible limit or runtime.
     """
-    wish = Wish(minutes, measurements, kinds, seed, resume)
+    wish = Wish(minutes, measurements, kinds, seed, resume, energy_minutes, counters)
     station = _open(device, _with_threads(runtime, threads), wish)
     path = Path(out) if out is not None else default_profile_path(device, station.runner.runtime)
     check_writable(path)
@@ -78,6 +82,8 @@ def profile_devices(
     seed: int | None = None,
     progress: Callable[[str, CampaignProgress], None] | None = None,
     runtime: RuntimeChoice | None = None,
+    energy_minutes: float | None = None,
+    counters: bool = False,
 ) -> dict[str, DeviceProfile | FdiError]:
     """The same for several devices at once. One that fails does not stop the others.
 
@@ -98,7 +104,7 @@ def profile_devices(
     """
     if not devices or len(set(devices)) < len(devices):
         raise UsageError(f"expected at least one device, each once; received {', '.join(devices) or 'none'}.")
-    wish = Wish(minutes, measurements, kinds, seed, resume)
+    wish = Wish(minutes, measurements, kinds, seed, resume, energy_minutes, counters)
     choice = _with_threads(runtime, threads)
     results: dict[str, DeviceProfile | FdiError] = {}
     stations: list[Station] = []
@@ -139,16 +145,28 @@ class Wish:
     kinds: Sequence[str] | None
     seed: int | None
     resume: bool
+    energy_minutes: float | None
+    counters: bool
 
     def plan(self, before: Plan | None) -> Plan:
         kinds, seed = self.kinds, self.seed
+        energy_minutes, counters = self.energy_minutes, self.counters
         minutes, measurements = self.minutes, self.measurements
         if before is not None:
             kinds = before.kinds if kinds is None else kinds
             seed = before.seed if seed is None else seed
             if minutes is None and measurements is None:
                 minutes, measurements = before.minutes, before.measurements
-        return Plan(list(kinds) if kinds is not None else None, seed or 0, measurements, minutes).checked()
+            energy_minutes = before.energy_minutes if energy_minutes is None else energy_minutes
+            counters = counters or before.counters
+        return Plan(
+            None if kinds is None else list(kinds),
+            seed or 0,
+            measurements,
+            minutes,
+            energy_minutes=energy_minutes,
+            counters=counters,
+        ).checked()
 
 
 @dataclass

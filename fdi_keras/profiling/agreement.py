@@ -63,6 +63,7 @@ def together(records: Sequence[Records]) -> Records:
         measurements,
         failures,
         overhead_ms=first.overhead_ms,
+        overhead_mj=next((r.overhead_mj for r in records if r.overhead_mj is not None), None),
         baseline_ms=first.baseline_ms,
         seconds=max(each.seconds for each in records),
         finished=all(each.finished for each in records),

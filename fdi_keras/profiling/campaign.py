@@ -23,9 +23,10 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runner, Timing
-from fdi_keras.errors import CampaignError, DeviceGoneError, MeasurementError
+from fdi_keras.errors import CampaignError, DeviceGoneError, EnergyUnavailableError, MeasurementError
 from fdi_keras.journal import Journal, set_aside
 from fdi_keras.profiling.design import Configuration
+from fdi_keras.profiling.energy import Energy, energy_of
 from fdi_keras.profiling.lock import DeviceLock
 from fdi_keras.profiling.plan import Plan
 from fdi_keras.profiling.probes import build_overhead_probe, build_probe
@@ -59,6 +60,14 @@ HEAT_PATIENCE_S = 1800.0
 #: A probe during which the device went away so often is a failure: it may be what makes it go.
 MAX_LOSSES = 3
 
+#: Seconds of execution for an energy, and of rest before and after (our choice): a battery tells a new
+#: value once or twice a second.
+ENERGY_BUSY_S = 10.0
+ENERGY_IDLE_S = 4.0
+
+#: So many energies refused in a row are not about single probes any more.
+MAX_REFUSED = 3
+
 #: So many failures in a row are not about single probes any more.
 MAX_FAILURES = 20
 
@@ -82,7 +91,7 @@ class CampaignProgress:
         last: the last measurement, None at first.
     """
 
-    stage: Literal["preparing", "measuring", "waiting", "learning", "finished"]
+    stage: Literal["preparing", "measuring", "waiting", "energy", "learning", "finished"]
     done: int = 0
     total: int | None = None
     failures: int = 0
@@ -198,6 +207,7 @@ class _Campaign:
         self._losses: dict[int, int] = {}
         self._under_way = -1
         self._in_a_row = 0
+        self._counters_missing = False
         self._away_s = 0.0
         if records:
             journal.write("resumed", plan=plan, measurements=len(self._done), failures=len(self._failed))
@@ -210,6 +220,8 @@ class _Campaign:
             self._measure_overhead()
             self._check_reference()
             self._measure_all()
+            if self._plan.energy_minutes is not None:
+                self._measure_energies(60 * self._plan.energy_minutes)
         except KeyboardInterrupt:
             self._journal.write("interrupted", reason="by the user", **self._counts())
             raise
@@ -288,12 +300,66 @@ class _Campaign:
             measurement = Measurement(
                 index, kind, dims, group, result.median_ms, result.iqr_ms, result.min_ms, result.runs
             )
+            if self._plan.counters:
+                measurement = self._counted(measurement)
             self._journal.write("measurement", **msgspec.structs.asdict(measurement))
             self._done[index] = None
             self._ran += 1
             self._in_a_row = 0
             self._last = measurement
         self._tell("measuring", kind)
+
+    def _counted(self, measurement: Measurement) -> Measurement:
+        """With cache references and misses; a device that does not count says so once."""
+        model = build_probe(measurement.kind, measurement.dims)
+        try:
+            references, misses = self._runner.cache_counters(model)
+        except MeasurementError as error:
+            if not self._counters_missing:
+                self._counters_missing = True
+                self._journal.write("warning", message=f"cache accesses are not counted: {error}")
+            return measurement
+        return msgspec.structs.replace(measurement, cache_references=references, cache_misses=misses)
+
+    def _measure_energies(self, limit_s: float) -> None:
+        """Energies of an invocation and of the probes that were timed, in the order of the design."""
+        begin = time.monotonic()
+        records = read_records(self._journal.path)
+        if records.overhead_mj is None:
+            energy = self._energy_of(build_overhead_probe())
+            if isinstance(energy, EnergyUnavailableError):
+                self._journal.write("warning", message=f"the energy of an invocation is unknown: {energy}")
+            else:
+                self._journal.write("energy_overhead", overhead_mj=energy.energy_mj)
+        refused = 0
+        for index, measurement in sorted(records.measurements.items()):
+            if time.monotonic() - begin >= limit_s:
+                return
+            if measurement.energy_mj is not None:
+                continue
+            self._cool_down()
+            self._tell("energy", measurement.kind)
+            energy = self._energy_of(build_probe(measurement.kind, measurement.dims))
+            if isinstance(energy, EnergyUnavailableError):
+                refused += 1
+                self._journal.write("energy_failure", index=index, reason=str(energy))
+                if refused >= MAX_REFUSED:
+                    self._journal.write("warning", message=f"energy was given up: {energy}")
+                    return
+            else:
+                refused = 0
+                self._journal.write("energy", index=index, **msgspec.structs.asdict(energy))
+
+    def _energy_of(self, model: bytes) -> Energy | EnergyUnavailableError:
+        try:
+            samples, mean_ms = self._present(
+                lambda: self._runner.sample_power(model, ENERGY_BUSY_S, ENERGY_IDLE_S)
+            )
+            return energy_of(samples, mean_ms)
+        except EnergyUnavailableError as error:
+            return error
+        except MeasurementError as error:
+            return EnergyUnavailableError(str(error))
 
     def _await_device(self, gone: DeviceGoneError) -> None:
         """Wait for a device that went away; CampaignError when it stays away."""

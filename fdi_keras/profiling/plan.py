@@ -23,6 +23,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         minutes: end after so much time, waiting and earlier runs included, but not the time that the device
             was away; None: no such limit.
         design_version: of the sequence of configurations.
+        energy_minutes: measure energies for so long after the times; None: none.
+        counters: count cache references and misses of every probe, which takes about twice the time.
     """
 
     kinds: list[str] | None = None
@@ -30,6 +32,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     measurements: int | None = None
     minutes: float | None = None
     design_version: int = DESIGN_VERSION
+    energy_minutes: float | None = None
+    counters: bool = False
 
     def checked(self) -> Plan:
         """The plan with its kinds spelt out, and :data:`DEFAULT_MINUTES` when it has no limit.
@@ -38,8 +42,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             UsageError: an unknown kind, or a limit that allows nothing.
         """
         minutes = self.minutes
-        if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
-            raise UsageError(f"minutes must be more than 0; received {minutes!r}.")
+        for name, value in (("minutes", minutes), ("minutes of energy", self.energy_minutes)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} must be more than 0; received {value!r}.")
         if self.measurements is not None and self.measurements < 1:
             raise UsageError(f"the number of measurements must be at least 1; received {self.measurements}.")
         if minutes is None and self.measurements is None:

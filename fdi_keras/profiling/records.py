@@ -24,6 +24,7 @@ class Measurement(msgspec.Struct, frozen=True):
         median_ms, iqr_ms, min_ms, runs: see :class:`fdi_keras.devices.Timing`. The
             cost of an invocation is still in them.
         energy_mj: of one inference, that of an invocation in it; None where it was not measured.
+        cache_references, cache_misses: of one inference, where they were counted.
     """
 
     index: int
@@ -35,6 +36,8 @@ class Measurement(msgspec.Struct, frozen=True):
     min_ms: float
     runs: int
     energy_mj: float | None = None
+    cache_references: float | None = None
+    cache_misses: float | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from fdi_keras.devices import DeviceInfo
 
 def test_text_from_elsewhere_is_never_markup_and_never_steers_the_terminal():
     out = io.StringIO()
-    device = DeviceInfo("a[bold]b", "phone \x1b[31m[/red]\u202e", "phone", "not\nready", {"os": "[blink]"})
+    device = DeviceInfo("a[bold]b", "phone \x1b[31m[/red]\u202e", "phone", "not\nready", {"soc": "[blink]"})
     Console(file=out, width=100, force_terminal=False).print(devices_table([device]))
     text = out.getvalue()
     assert "a[bold]b" in text

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -127,6 +128,29 @@ def test_watching_for_machines(fdi_command, adb, make_phone):
     end(process)
 
 
+def test_watching_on_a_terminal(fdi_command, adb, make_phone):
+    phone = make_phone()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        fdi_command("devices", "--watch", *adb),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    begun = phone.serial[:12].encode()
+    shown = b""
+    while b"Ctrl-C" not in shown.partition(begun)[2]:
+        shown += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    os.close(ours)
+    assert b"Loopback Phone" in shown
+    assert b"Traceback" not in shown
+
+
 def test_a_healthy_phone(fdi, adb, make_phone):
     phone = make_phone(simpleperf=True)
     answer = fdi("doctor", phone.serial, *adb)
@@ -195,13 +219,14 @@ def test_a_charging_phone_of_long_ago(fdi, adb, make_phone):
     assert found["shell"] == "ok"
 
 
-def test_phones_that_cannot_be_examined(fdi, adb, make_phone):
+def test_phones_that_cannot_be_examined(fdi, adb, make_phone, monkeypatch):
+    monkeypatch.setattr("fdi_keras.devices.adb.checks.ANSWER_S", 0.4)
     shy, frozen = make_phone("shy", auth="ask"), make_phone("frozen")
     frozen.freeze()
     assert findings_of(fdi, shy, adb) == {"authorised": "problem"}
     begin = time.monotonic()
     assert findings_of(fdi, frozen, adb) == {"authorised": "ok", "answers": "problem"}
-    assert time.monotonic() - begin < 7
+    assert time.monotonic() - begin < 2
     answer = fdi("doctor", "nobody", *adb)
     assert answer.status == 1
     assert "nobody is not attached" in answer.out
@@ -211,12 +236,12 @@ def test_phones_that_cannot_be_examined(fdi, adb, make_phone):
 
 
 def test_a_check_can_be_added(fdi, adb, phone, monkeypatch):
-    from fdi_keras.devices.adb import doctor
+    from fdi_keras.devices.adb import checks
 
     def tool(patient):
-        return doctor.Finding("tool", "problem", f"not for {patient.facts.abi}", "Get it.")
+        return checks.Finding("tool", "problem", f"not for {patient.facts.abi}", "Get it.")
 
-    monkeypatch.setattr(doctor, "CHECKS", [*doctor.CHECKS, tool])
+    monkeypatch.setattr(checks, "CHECKS", [*checks.CHECKS, tool])
     assert findings_of(fdi, phone, adb)["tool"] == "problem"
 
 

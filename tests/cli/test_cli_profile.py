@@ -169,6 +169,6 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch):
 def test_on_a_terminal_the_view_is_drawn_and_removed():
     out = io.StringIO()
     terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
-    with campaign_view.campaign_progress(terminal, "local") as report:
-        report(CampaignProgress("measuring", 1, 4, kind="dense"))
+    with campaign_view.campaign_progress(terminal, ["local"]) as report:
+        report("local", CampaignProgress("measuring", 1, 4, kind="dense"))
     assert "Timing operators on local" in out.getvalue()

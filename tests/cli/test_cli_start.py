@@ -72,7 +72,7 @@ def test_version(fdi):
 def test_unknown_verb_is_wrong_use(fdi):
     answer = fdi("profle")
     assert answer == (2, "", "fdi: error: no verb 'profle'. Did you mean 'profile'? See 'fdi --help'.\n")
-    assert "devices, profile" in fdi("xyz").err
+    assert "devices, doctor" in fdi("xyz").err
     assert fdi("--nothing").status == 2
 
 

@@ -9,7 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from fdi_keras.devices.adb.server import AdbServer, find_adb
+from fdi_keras.devices.adb.program import find_adb
+from fdi_keras.devices.adb.server import AdbServer
 from fdi_keras.errors import FdiError
 
 
@@ -36,13 +37,18 @@ def free_port() -> int:
 class RealAdbServer:
     """``adb nodaemon server`` as a child of this process, in a ``with`` statement.
 
+    Args:
+        folder: for its log and, unless ``home`` is given, its home.
+        home: a home that another server has used: making a key takes half a second.
+
     Raises:
         DeviceError: there is no adb on this computer.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, home: Path | None = None):
         self.adb = find_adb()
         self.folder = folder
+        self.home = home or folder
         self.port = free_port()
         self.server = AdbServer("127.0.0.1", self.port)
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,7 +61,7 @@ class RealAdbServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **quiet_environment(self.folder)},
+                env={**os.environ, **quiet_environment(self.home)},
                 start_new_session=True,
             )
         deadline = time.monotonic() + 20

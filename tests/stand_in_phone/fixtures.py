@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from fdi_keras.devices.adb.phone import PhoneLink
-from fdi_keras.devices.adb.server import find_adb
+from fdi_keras.devices.adb.program import find_adb
 from fdi_keras.errors import DeviceError
 
 from .adb_server import RealAdbServer
@@ -31,9 +31,9 @@ def adb_server(adb_program, tmp_path_factory):
 
 
 @pytest.fixture
-def own_adb_server(adb_program, tmp_path):
+def own_adb_server(adb_server, tmp_path):
     """A real adb server of this test alone, to be killed as it likes."""
-    with RealAdbServer(tmp_path / "own-adb") as server:
+    with RealAdbServer(tmp_path / "own-adb", home=adb_server.home) as server:
         yield server
 
 

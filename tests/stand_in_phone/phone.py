@@ -75,6 +75,7 @@ class StandInPhone:
         self.auth = auth
         self.port = 0
         self.opened: list[str] = []  # every service that was asked for
+        self.started: list[asyncio.SubprocessTransport] = []  # shells that were let go
         self.thawed = asyncio.Event()
         self.thawed.set()
         self._environment = environment or {}
@@ -183,9 +184,7 @@ class StandInPhone:
                 continue
             except DeviceError:  # the server was killed
                 return False
-            if states.get(serial, "offline") not in ("offline", "connecting"):
-                return True
-            if self.auth == "ask" and serial in states:
+            if states.get(serial, "offline") not in ("offline", "connecting", "authorizing"):
                 return True
             time.sleep(0.02)
         return False
@@ -240,9 +239,12 @@ class StandInPhone:
         return found
 
     def kill_processes(self) -> None:
-        for process in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+        end = time.monotonic() + 5
+        while (found := self.processes()) and time.monotonic() < end:
+            for process in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.005)
 
     # Serving
 
@@ -278,8 +280,11 @@ class StandInPhone:
         self._pull()
         for _ in range(200):
             if not self._transports:
-                return
+                break
             await asyncio.sleep(0.01)
+        for shell in self.started:
+            shell.close()
+        await asyncio.sleep(0.01)  # for what closing has put off
 
     async def _open_listener(self) -> None:
         if self._listener is None:

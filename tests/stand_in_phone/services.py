@@ -42,7 +42,7 @@ async def shell(phone: StandInPhone, stream: Stream, service: str) -> None:
             await process.wait()
     finally:
         feeding.cancel()
-        await _hang_up(process)
+        await _hang_up(phone, process)
 
 
 async def shell_v2(phone: StandInPhone, stream: Stream, service: str) -> None:
@@ -63,7 +63,7 @@ async def shell_v2(phone: StandInPhone, stream: Stream, service: str) -> None:
             await stream.write(struct.pack("<BIB", EXIT, 1, code if code >= 0 else 128 - code))
     finally:
         feeding.cancel()
-        await _hang_up(process)
+        await _hang_up(phone, process)
 
 
 async def _start(phone: StandInPhone, service: str, errors: int) -> asyncio.subprocess.Process:
@@ -114,14 +114,21 @@ async def _feed_v2(stream: Stream, process: asyncio.subprocess.Process) -> None:
                 process.stdin.close()
 
 
-async def _hang_up(process: asyncio.subprocess.Process) -> None:
+async def _hang_up(phone: StandInPhone, process: asyncio.subprocess.Process) -> None:
     """What adbd does when the host lets go: a signal to the shell alone, not to its children."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGHUP)
-        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(process.wait(), 0.5)
-    process._transport.close()  # its pipes; a child that lives on must not hold them
+    transport = process._transport
+    if process.returncode is not None:
+        transport.close()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGHUP)
+    # Its pipes close, or a child that lives on would hold them. Closing all would also kill it.
+    phone.started = [other for other in phone.started if other.get_returncode() is None]
+    phone.started.append(transport)
+    for descriptor in range(3):
+        pipe = transport.get_pipe_transport(descriptor)
+        if pipe is not None:
+            pipe.close()
 
 
 # Files

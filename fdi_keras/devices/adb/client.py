@@ -13,6 +13,7 @@ adbutils frames the requests; three of its habits are put right here:
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import time
@@ -64,7 +65,7 @@ class Deadline:
         """Which limit was met."""
         if self.step_s is not None and time.monotonic() < self._end:
             return f"said nothing for {self.step_s:g} s"
-        return f"did not answer within {self.seconds:.3g} s"
+        return f"did not answer within {round(self.seconds, 1):g} s"
 
 
 class Connection(adbutils.AdbConnection):
@@ -178,9 +179,9 @@ def ask(host: str, port: int, request: str, timeout_s: float) -> str:
 
 def _block(connection: Connection, length: bytes) -> str:
     """A text of that length, which is in four hexadecimal digits."""
-    with _sane():
-        size = int(length, 16)
-    return connection.receive_exactly(size).decode(errors="replace")
+    if not re.fullmatch(rb"[0-9A-Fa-f]{4}", length):
+        raise EOFError
+    return connection.receive_exactly(int(length, 16)).decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from fdi_keras.devices.adb import sync
 from fdi_keras.devices.adb.server import AdbServer
 from fdi_keras.devices.adb.shell import Line, Output, Stream, quote, script_of, service_of
-from fdi_keras.errors import CommandFailedError, DeviceGoneError, StorageError, UsageError
+from fdi_keras.errors import CommandFailedError, DeviceError, DeviceGoneError, StorageError, UsageError
 
 __all__ = ["FOLDER", "Line", "Output", "PhoneLink", "quote"]
 
@@ -47,6 +49,7 @@ class PhoneLink:
         self.serial = serial
         self.server = default_server() if server is None else server
         self._has_v2: bool | None = None
+        self._orphans: list[str] = []  # half-written files on the phone
 
     @property
     def id(self) -> str:
@@ -61,6 +64,42 @@ class PhoneLink:
             known = features(self.server.host, self.server.port, self.serial, timeout_s)
             self._has_v2 = "shell_v2" in known
         return self._has_v2
+
+    def answers(self, timeout_s: float = 2.0) -> bool:
+        """Whether it is there now and runs commands."""
+        try:
+            return self.run("exit 0", timeout_s).code == 0
+        except DeviceError:
+            return False
+
+    def wait(self, timeout_s: float, every_s: float = 0.5) -> None:
+        """Wait for a phone that went away: after a pulled cable, a restart, a killed adb server.
+
+        The adb server is started again if it is ours to start, and a phone that was attached over Wi-Fi is
+        attached again.
+
+        Raises:
+            DeviceGoneError: it has not come back in that time; with what was the matter at last.
+        """
+        end = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._bring_back()
+                self.run("exit 0", timeout_s=min(timeout_s, 2.0))
+                return
+            except DeviceError as error:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise DeviceGoneError(
+                        f"phone {self.serial} has not come back within {timeout_s:g} s: {error}"
+                    ) from error
+            time.sleep(min(every_s, left))
+
+    def _bring_back(self) -> None:
+        self.server.ensure()
+        over_wifi = re.fullmatch(r".+:[0-9]+", self.serial)
+        if over_wifi and all(phone.serial != self.serial for phone in self.server.phones()):
+            self.server.connect(self.serial, timeout_s=5.0)
 
     def run(self, command: str | Sequence[str], timeout_s: float = COMMAND_S) -> Output:
         """Run a command to its end.
@@ -165,17 +204,20 @@ class PhoneLink:
                         raise CommandFailedError(
                             f"the phone kept {size} of the {len(data)} bytes of {remote}. Free some space on it."
                         )
-            moves = [f"mv -f {quote(part)} {quote(remote)}" for remote, part in parts.items()]
-            done = self.run(" && ".join(moves), timeout_s=deadline.rest())
+            steps = [f"mv -f {quote(part)} {quote(remote)}" for remote, part in parts.items()]
+            if self._orphans:
+                steps.insert(0, f"rm -f {' '.join(map(quote, self._orphans))}")
+            done = self.run(" && ".join(steps), timeout_s=deadline.rest())
             done.checked(f"writing {', '.join(contents)}")
-        except BaseException:
-            self._forget(parts.values())
+            self._orphans = []
+        except DeviceGoneError:
+            # It cannot be asked to remove them now; with the next files it is.
+            self._orphans += parts.values()
             raise
-
-    def _forget(self, parts: Any) -> None:
-        """Half-written files, if the phone still answers; what stays is removed on the next connection."""
-        with contextlib.suppress(DeviceGoneError):
-            self.run(["rm", "-f", *parts], timeout_s=2.0)
+        except BaseException:
+            with contextlib.suppress(DeviceGoneError):
+                self.run(["rm", "-f", *parts.values()], timeout_s=2.0)
+            raise
 
     def pull(self, remote: str, timeout_s: float = FILE_S) -> bytes:
         """Content of a file on the phone.

@@ -1,4 +1,4 @@
-"""Adb servers: find adb, start its server, ask which phones it has, connect and pair more.
+"""Adb servers: start one, ask which phones it has, connect and pair more.
 
 The default server of this computer is started when none answers. Others (a rack of phones
 elsewhere, a tunnel to it) are only talked to. Whether something succeeded is known for certain: adb says
@@ -9,22 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
 import msgspec
 
-from fdi_keras.errors import (
-    CommandFailedError,
-    DeviceError,
-    DeviceGoneError,
-    DeviceSilentError,
-    UsageError,
-)
+from fdi_keras.devices.adb.program import find_adb, start_server, words
+from fdi_keras.errors import CommandFailedError, DeviceError, DeviceGoneError, UsageError
 from fdi_keras.text import clean
 
 DEFAULT_PORT = 5037
@@ -32,16 +21,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 #: For an answer that the server has at once, in seconds.
 ANSWER_S = 2.0
-#: A server starts in well under a second, on a slow disk in several.
-START_S = 20.0
 #: How long adb itself tries to reach a phone over the network, and some more.
 CONNECT_S = 20.0
-
-GET_ADB = (
-    "Install Android's platform-tools (Debian and Ubuntu: apt install adb; macOS: brew install "
-    "android-platform-tools; https://developer.android.com/tools/releases/platform-tools), or name "
-    "the program with ADBUTILS_ADB_PATH"
-)
 
 STATES = (
     "device", "offline", "unauthorized", "authorizing", "connecting", "recovery", "sideload", "rescue",
@@ -77,7 +58,7 @@ class AdbServer(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_default(self) -> bool:
@@ -127,7 +108,7 @@ class AdbServer(msgspec.Struct, frozen=True):
                 f"no adb server answers at {self.label}. Start it there so that it listens to the network: "
                 f"adb -a -P {self.port} nodaemon server."
             )
-        _start(find_adb(), self.port)
+        start_server(find_adb(), self.port)
         if not self.answers(ANSWER_S):
             raise DeviceError(f"adb said that it started its server, but none answers at {self.label}.")
 
@@ -151,7 +132,7 @@ class AdbServer(msgspec.Struct, frozen=True):
                 "its screen and connect again. Android 11 and later want to be paired first: fdi pair."
             )
         raise DeviceError(
-            f"cannot connect to {address}: {_words(said)}. Check that the phone is in the same network, that "
+            f"cannot connect to {address}: {words(said)}. Check that the phone is in the same network, that "
             "'Wireless debugging' is on, and that the port is the one it shows now; it changes."
         )
 
@@ -164,7 +145,7 @@ class AdbServer(msgspec.Struct, frozen=True):
         address = checked_address(address, port=5555)
         said = self._said(f"host:disconnect:{address}", timeout_s)
         if not said.startswith("disconnected "):
-            raise DeviceError(f"cannot disconnect {address}: {_words(said)}.")
+            raise DeviceError(f"cannot disconnect {address}: {words(said)}.")
 
     def pair(self, address: str, code: str, timeout_s: float = CONNECT_S) -> str:
         """Make this computer known to a phone (Android 11+); returns what adb calls the phone.
@@ -185,7 +166,7 @@ class AdbServer(msgspec.Struct, frozen=True):
         paired = re.match(rf"Successfully paired to {re.escape(address)}(?: \[guid=(.*)\])?$", said)
         if not paired:
             raise DeviceError(
-                f"cannot pair with {address}: {_words(said)}. Keep the dialog 'Pair device with pairing code' "
+                f"cannot pair with {address}: {words(said)}. Keep the dialog 'Pair device with pairing code' "
                 "open on the phone and take address and code from it; both change each time."
             )
         return clean(paired[1] or address, 100)
@@ -264,71 +245,3 @@ def _phone(line: str) -> AttachedPhone | None:
         transport_id=int(number) if re.fullmatch(r"[0-9]{1,9}", number, re.ASCII) else None,
         notes=rest.strip() if found["state"] == "no permissions" else "",
     )
-
-
-def find_adb() -> Path:
-    """The program adb: ``ADBUTILS_ADB_PATH``, then PATH, then the one in the package adbutils.
-
-    Raises:
-        DeviceError: there is none; how to get it.
-    """
-    told = os.environ.get("ADBUTILS_ADB_PATH")
-    if told:
-        if not os.access(told, os.X_OK) or os.path.isdir(told):
-            raise DeviceError(f"ADBUTILS_ADB_PATH names no program: {told}. {GET_ADB}.")
-        return Path(told)
-    on_path = shutil.which("adb")
-    if on_path:
-        return Path(on_path)
-    # Without importing adbutils, which takes a tenth of a second.
-    package = find_spec("adbutils")
-    for folder in package.submodule_search_locations or () if package else ():
-        bundled = Path(folder, "binaries", "adb.exe" if os.name == "nt" else "adb")
-        if os.access(bundled, os.X_OK):
-            return bundled
-    raise DeviceError(f"adb was not found on PATH, and the package adbutils brings none here. {GET_ADB}.")
-
-
-def adb_version(adb: Path) -> str:
-    """What ``adb version`` says, ``36.0.0-13206524`` for instance.
-
-    Raises:
-        DeviceError: it is no adb, or does not run here.
-    """
-    said = _run([str(adb), "version"], timeout_s=10.0)
-    found = re.search(r"^Version (\S+)", said, re.MULTILINE) or re.search(r"version (\S+)", said)
-    if not found:
-        raise DeviceError(f"{adb} does not answer as adb does: {_words(said)}. {GET_ADB}.")
-    return clean(found[1], 60)
-
-
-def _start(adb: Path, port: int) -> None:
-    _run([str(adb), "-P", str(port), "start-server"], timeout_s=START_S)
-
-
-def _run(command: Sequence[str], timeout_s: float) -> str:
-    # Into a file: the server that adb leaves behind may keep a pipe open for ever.
-    with tempfile.TemporaryFile() as output:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=timeout_s,
-                check=False,
-                start_new_session=True,  # Ctrl-C in our terminal must not end everybody's server
-            )
-        except subprocess.TimeoutExpired:
-            raise DeviceSilentError(f"{' '.join(command)} did not end within {timeout_s:g} s.") from None
-        except OSError as error:
-            raise DeviceError(f"cannot run {command[0]}: {error.strerror}. {GET_ADB}.") from error
-        output.seek(0)
-        said = output.read(1 << 16).decode(errors="replace")
-    if done.returncode:
-        raise DeviceError(f"{' '.join(command)} failed: {_words(said) or f'status {done.returncode}'}.")
-    return said
-
-
-def _words(said: str) -> str:
-    return clean(said.strip(), 300).rstrip(".") or "it gave no reason"

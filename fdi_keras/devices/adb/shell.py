@@ -98,7 +98,7 @@ def service_of(script: str, has_v2: bool) -> tuple[str, str]:
     # for the script: a mistake in it, or its 'exit', must not take the mark away.
     return (
         f"exec:{{ e=$(sh -c {quote(script)} 2>&1 >&3 3>&- </dev/null); c=$?; }} 3>&1; "
-        f'printf \'\\n%s %s\\n%s\\n%s\' {mark} "$c" "$e" {mark}-end',
+        f'printf \'%s %s\\n%s\\n%s\' {mark} "$c" "$e" {mark}-end',
         mark,
     )
 
@@ -167,7 +167,7 @@ def marked_packets(connection: Connection, mark: str) -> Iterator[tuple[Source, 
     Raises:
         EOFError: cut before the mark.
     """
-    begin, end = f"\n{mark} ".encode(), f"\n{mark}-end".encode()
+    begin, end = f"{mark} ".encode(), f"\n{mark}-end".encode()
     held, received = b"", 0
 
     def more() -> bytes:
@@ -177,8 +177,7 @@ def marked_packets(connection: Connection, mark: str) -> Iterator[tuple[Source, 
         return data
 
     while begin not in held:
-        # What might be the beginning of the mark stays until more has come.
-        ready = max(0, len(held) - len(begin))
+        ready = len(held) - _begun(held, begin)
         if ready:
             yield "stdout", held[:ready]
         held = held[ready:] + more()
@@ -193,6 +192,12 @@ def marked_packets(connection: Connection, mark: str) -> Iterator[tuple[Source, 
     if errors:
         yield "stderr", errors
     yield "stdout", int(code)
+
+
+def _begun(held: bytes, mark: bytes) -> int:
+    """How many bytes at the end may be the beginning of the mark, and have to wait for more."""
+    lengths = range(min(len(held), len(mark) - 1), 0, -1)
+    return next((length for length in lengths if held.endswith(mark[:length])), 0)
 
 
 def _counted(received: int, more: int) -> int:

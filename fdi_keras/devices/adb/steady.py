@@ -227,11 +227,20 @@ def _locked(record: Path, phone: str) -> filelock.BaseFileLock:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise DeviceBusyError(
-            f"another process is measuring on phone {clean(phone, 80)}. Wait until it has finished, or stop it."
+            f"another process is measuring on phone {clean(phone, 80)}{_holder(record)}. "
+            "Wait until it has finished, or stop it."
         ) from None
     except OSError as error:
         raise _storage_error(record, error) from error
     return lock
+
+
+def _holder(path: Path) -> str:
+    try:
+        record = _read(path)
+    except StorageError:  # it has only just begun
+        return ""
+    return f" (process {record.pid} on {record.host})"
 
 
 def _write(path: Path, record: Record) -> None:

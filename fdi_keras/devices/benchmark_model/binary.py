@@ -73,10 +73,9 @@ def find_binary(
             fetched; the message names what to get and where to put it.
         StorageError: the cache cannot be written.
     """
-    named = [(path, FLAG.split()[0]), (os.environ.get(VARIABLE), VARIABLE)]
-    for file, source in named:
-        if file:
-            return _checked(Path(file), abi, source, scripts=True)
+    named = _named(abi, path)
+    if named is not None:
+        return named
     place = cached_path(abi)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +88,23 @@ def find_binary(
             f"cannot keep benchmark_model in {place.parent}: {error.strerror or error}. Make the folder "
             "writable, or name another with FDI_CACHE."
         ) from error
+
+
+def look_for_binary(abi: str, path: str | PathLike[str] | None = None) -> Binary | None:
+    """What :func:`find_binary` would take without fetching anything; None where it would fetch.
+
+    Raises:
+        RunnerNotFoundError: a file was named, or is in the cache, that is not for this ABI.
+    """
+    place = cached_path(abi)
+    return _named(abi, path) or (_cached(place, abi) if place.exists() else None)
+
+
+def _named(abi: str, path: str | PathLike[str] | None) -> Binary | None:
+    for file, source in ((path, FLAG.split()[0]), (os.environ.get(VARIABLE), VARIABLE)):
+        if file:
+            return _checked(Path(file), abi, source, scripts=True)
+    return None
 
 
 def cached_path(abi: str) -> Path:

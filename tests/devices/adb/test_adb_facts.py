@@ -3,7 +3,7 @@
 import shutil
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fdi_keras.devices.adb.facts import (
@@ -115,7 +115,8 @@ LINES = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(NAMES), st.lists(LINES))))
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.lists(LINES, max_size=6)), max_size=6))
 def test_any_answer_gives_facts_within_bounds(parts):
     text = "".join(f"\nM {name}\n" + "\n".join(lines) + "\n" for name, lines in parts)
     facts = parse_facts(text, "M")

@@ -41,10 +41,10 @@ def test_there_and_back(link, phone, tmp_path):
 
 
 def test_several_at_once(link, phone):
-    files = {f"/data/local/tmp/fdi/{number}": bytes([number]) * number for number in range(20)}
+    files = {f"/data/local/tmp/fdi/{number}": bytes([number]) * number for number in range(8)}
     link.push_all(files)
     assert {remote: link.pull(remote) for remote in files} == files
-    assert len(files_on(phone)) == 20
+    assert len(files_on(phone)) == 8
     link.push_all({})
 
 
@@ -63,7 +63,7 @@ def test_only_our_own_files_are_removed(link):
         link.push("/nowhere/at/all", PLACE)
 
 
-@pytest.mark.parametrize("count", [0, 3, 60, 70_000, 299_000])
+@pytest.mark.parametrize("count", [3, 70_000, 299_000])
 def test_a_cut_push_changes_nothing(link, phone, count):
     link.push(b"before", PLACE)
     phone.cut_after(count, "to_phone", "sync:")
@@ -73,6 +73,7 @@ def test_a_cut_push_changes_nothing(link, phone, count):
     assert link.pull(PLACE) == b"before"
     link.push(CONTENT, PLACE)
     assert link.pull(PLACE) == CONTENT
+    assert files_on(phone) == ["model.tflite"]
 
 
 def test_a_push_that_is_cut_before_its_end_is_told(link, phone):
@@ -84,7 +85,7 @@ def test_a_push_that_is_cut_before_its_end_is_told(link, phone):
     assert link.pull(PLACE) in (b"before", CONTENT)
 
 
-@pytest.mark.parametrize("count", [0, 5, 8, 70_000, 299_999])
+@pytest.mark.parametrize("count", [0, 8, 70_000])
 def test_half_a_file_is_never_pulled(link, phone, count):
     link.push(CONTENT, PLACE)
     phone.cut_after(count, "to_host", "sync:")
@@ -105,8 +106,7 @@ def test_a_frozen_phone_holds_no_file_up(link, phone):
     ):
         with pytest.raises(DeviceSilentError):
             act()
-    # The first also tries, for two seconds, to take away what it has written.
-    assert time.monotonic() - begin < 4.0
+    assert time.monotonic() - begin < 1.5
     phone.thaw()
     assert link.pull(PLACE) == CONTENT
 

@@ -1,5 +1,6 @@
 """Finding adb, starting its server, and understanding what it says."""
 
+import contextlib
 import os
 import time
 
@@ -7,14 +8,13 @@ import pytest
 from fake_servers import block, server_that_says
 from hypothesis import given
 from hypothesis import strategies as st
-from stand_in_phone import free_port, quiet_environment
+from stand_in_phone import StandInPhone, free_port, quiet_environment
 
+from fdi_keras.devices.adb.program import adb_version, find_adb
 from fdi_keras.devices.adb.server import (
     AdbServer,
-    adb_version,
     checked_address,
     default_server,
-    find_adb,
     parse_phones,
     parse_server,
 )
@@ -66,6 +66,8 @@ def test_addresses_that_are_none(text):
 def test_addresses():
     assert checked_address("[fe80::1]:5555") == "[fe80::1]:5555"
     assert parse_server("rack") == AdbServer("rack", 5037)
+    assert parse_server("[::1]:6000") == AdbServer("::1", 6000)
+    assert parse_server("[::1]:6000").label == "[::1]:6000"
     with pytest.raises(UsageError):
         checked_address("host")
 
@@ -103,7 +105,7 @@ def test_adb_is_looked_for_in_order(monkeypatch, tmp_path):
 def test_without_adb_the_error_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.delenv("ADBUTILS_ADB_PATH", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("fdi_keras.devices.adb.server.find_spec", lambda name: None)
+    monkeypatch.setattr("fdi_keras.devices.adb.program.find_spec", lambda name: None)
     with pytest.raises(DeviceError, match=r"apt install adb.*ADBUTILS_ADB_PATH"):
         find_adb()
 
@@ -133,7 +135,8 @@ def test_the_default_server_is_started_without_a_word(adb_program, monkeypatch, 
     finally:
         from fdi_keras.devices.adb.client import ask
 
-        ask(server.host, server.port, "host:kill", 2.0)
+        with contextlib.suppress(DeviceGoneError):  # it ends without an answer
+            ask(server.host, server.port, "host:kill", 2.0)
     assert capfd.readouterr() == ("", "")
 
 
@@ -158,6 +161,13 @@ def test_connecting_and_letting_go(make_phone, adb_server):
         server.disconnect(address)
     with pytest.raises(DeviceError, match=r"cannot connect to .*Connection refused.*same network"):
         server.connect(f"127.0.0.1:{free_port()}")
+
+
+def test_connecting_to_a_phone_that_has_not_allowed_us(adb_server, tmp_path):
+    with StandInPhone(tmp_path / "shy", auth="ask") as phone:
+        with pytest.raises(DeviceError, match=r"was reached but has not allowed this computer yet: confirm"):
+            adb_server.server.connect(f"127.0.0.1:{phone.port}")
+        adb_server.server.disconnect(f"127.0.0.1:{phone.port}")
 
 
 def test_pairing_with_nobody(adb_server):

@@ -75,7 +75,7 @@ def test_words_reach_the_phone_as_they_are(link):
         link.run(["echo", "a\0b"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
 def test_any_word_reaches_the_phone_as_it_is(link, word):
     assert link.run(["printf", "%s", word]).stdout == word
@@ -160,7 +160,7 @@ def test_a_frozen_phone_holds_nobody_up(link, phone):
     assert time.monotonic() - begin < 1.5
 
 
-@pytest.mark.parametrize("count", [0, 1, 4, 5, 7, 40, 1004, 1005])
+@pytest.mark.parametrize("count", [0, 4, 40, 1005])
 def test_cut_output_never_passes_for_whole(link, phone, count):
     link.run("true")
     phone.cut_after(count, "to_host", "shell" if link.has_shell_v2() else "exec")
@@ -204,10 +204,31 @@ def test_a_killed_server(own_adb_server, make_phone):
     threading.Timer(0.2, own_adb_server.kill).start()
     with pytest.raises(DeviceGoneError):
         link.run(["sleep", "60"])
-    with pytest.raises(DeviceGoneError, match="no adb server answers"):
+    with pytest.raises(DeviceGoneError):
         link.run("true")
     own_adb_server.start()
     phone.plug()
+    assert link.run("echo back").stdout == "back\n"
+
+
+@pytest.mark.parametrize("cable", [True, False])
+def test_waiting_for_a_phone_that_comes_back(own_adb_server, make_phone, cable):
+    phone = make_phone("other", server=own_adb_server, cable=cable)
+    link = PhoneLink(phone.serial, own_adb_server.server)
+    link.wait(1)
+    if cable:
+        phone.pull_cable()
+        assert not link.answers()
+        with pytest.raises(DeviceGoneError, match=r"has not come back within 0\.1 s: .*"):
+            link.wait(0.1)
+        threading.Timer(0.2, phone.plug).start()
+        link.wait(10, every_s=0.05)
+        assert link.answers()
+    own_adb_server.kill()
+    threading.Timer(0.2, own_adb_server.start).start()
+    if cable:  # the server forgets it; over Wi-Fi we attach it again ourselves
+        threading.Timer(0.8, phone.plug).start()
+    link.wait(10, every_s=0.05)
     assert link.run("echo back").stdout == "back\n"
 
 
@@ -217,5 +238,5 @@ def test_a_mark_in_the_output_is_no_end(make_phone, adb_server, monkeypatch):
     monkeypatch.setattr(shell.secrets, "token_hex", lambda count: "a" * 2 * count)
     mark = f"fdi-{'a' * 32}"
     # Whoever could guess it could forge it; what almost looks like it must not matter.
-    text = f"\n{mark[:-1]}b 0\n\n{mark}\n{mark}-end x"
+    text = f"\n{mark[:-1]}b 0\n\n{mark}\n{mark}-end x{mark[:9]}"
     assert link.run(["printf", "%s", text]) == Output(text, "", 0)

@@ -125,21 +125,15 @@ def test_a_killed_process_is_cleaned_up_after(link, phone, adb_server, as_before
     assert restore_left_over(link) == []
 
 
-def test_the_next_campaign_cleans_up_too(link, phone, adb_server, as_before):
-    kill_in_the_middle(phone, adb_server)
-    with SteadyPhone(link) as steady:
-        assert "ended what was still running" in steady.notes[0]
-        assert phone.setting(AWAKE) == "7"
-    as_before()
-
-
-def test_over_another_way_it_is_the_same_phone(link, phone, adb_server, as_before):
+def test_the_next_campaign_cleans_up_too_over_whichever_way(link, phone, adb_server, as_before):
     from fdi_keras.devices.adb.phone import PhoneLink
 
     kill_in_the_middle(phone, adb_server)
     over_wifi = PhoneLink(phone.attach(adb_server.port, cable=False), adb_server.server)
     assert over_wifi.serial != link.serial
-    assert restore_left_over(over_wifi)
+    with SteadyPhone(over_wifi) as steady:
+        assert "ended what was still running" in steady.notes[0]
+        assert phone.setting(AWAKE) == "7"
     as_before()
     adb_server.server.disconnect(over_wifi.serial)
 
@@ -157,7 +151,7 @@ def test_a_cable_that_is_out_at_the_end(link, phone, as_before):
     as_before()
 
 
-@pytest.mark.parametrize("count", [1, 300, 600])
+@pytest.mark.parametrize("count", [1, 20])
 def test_a_cable_that_goes_during_the_restoring(link, phone, as_before, count):
     steady = SteadyPhone(link)
     steady.__enter__()
@@ -184,7 +178,10 @@ def test_a_restart_in_the_middle(link, phone, as_before):
 
 def test_two_at_a_time_are_refused(link, as_before):
     with SteadyPhone(link):
-        with pytest.raises(DeviceBusyError, match="another process is measuring"), SteadyPhone(link):
+        with (
+            pytest.raises(DeviceBusyError, match=rf"another process .*process {os.getpid()} on"),
+            SteadyPhone(link),
+        ):
             pass
         assert restore_left_over(link) == []
         assert link.run("settings get global stay_on_while_plugged_in").stdout == "7\n"
