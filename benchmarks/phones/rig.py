@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT / "tests"))
 
-from stand_in_phone import RealAdbServer
-from stand_in_tool.server import ToolServer
+from stand_in_phone import RealAdbServer  # noqa: E402
+from stand_in_tool.server import ToolServer  # noqa: E402
 
 #: Modules of the parts, by number.
 PARTS = {
@@ -41,6 +41,7 @@ class Settings:
     workers: campaigns of part 3 that run at once.
     outputs: of part 6.
     seed: of everything random.
+    again: forget what an earlier run of a part has left.
     """
 
     work: Path
@@ -49,6 +50,7 @@ class Settings:
     workers: int
     outputs: int
     seed: int
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Rig:
         new.write_text(json.dumps(control))
         new.replace(place)
 
+    def controlled(self, name: str) -> dict[str, Any]:
+        """What the control file says now; the tool counts faults down in it."""
+        told: dict[str, Any] = json.loads(self._control(name).read_text())
+        return told
+
     def id(self, serial: str) -> str:
         """What ``--device`` takes."""
         return f"{serial}@{self.adb.server.label}"
@@ -83,17 +90,23 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(folder: Path) -> Iterator[Rig]:
-    """A rig, whose folder is also that of journals (``FDI_STATE``) and profiles (``FDI_DATA``)."""
+def rig(folder: Path, own_environment: bool = True) -> Iterator[Rig]:
+    """A rig; this process, too, keeps its journals and profiles in the folder.
+
+    Args:
+        own_environment: False where several rigs share this process.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     before = dict(os.environ)
-    os.environ |= environment(folder)
+    if own_environment:
+        os.environ |= environment(folder)
     try:
         with RealAdbServer(folder / "adb") as adb, ToolServer() as tools:
             yield Rig(folder, adb, tools)
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        if own_environment:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def environment(folder: Path) -> dict[str, str]:

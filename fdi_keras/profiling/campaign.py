@@ -23,7 +23,15 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runner, Timing
-from fdi_keras.errors import CampaignError, DeviceGoneError, EnergyUnavailableError, MeasurementError
+from fdi_keras.errors import (
+    CampaignError,
+    DeviceError,
+    DeviceGoneError,
+    EnergyUnavailableError,
+    MeasurementError,
+    OutputDamagedError,
+    ToolHungError,
+)
 from fdi_keras.journal import Journal, set_aside
 from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.energy import Energy, energy_of
@@ -225,7 +233,7 @@ class _Campaign:
         except KeyboardInterrupt:
             self._journal.write("interrupted", reason="by the user", **self._counts())
             raise
-        except CampaignError as error:
+        except (CampaignError, DeviceError) as error:
             self._journal.write("failed", reason=str(error), **self._counts())
             raise
         self._journal.write("finished", **self._counts())
@@ -258,15 +266,20 @@ class _Campaign:
     def _measure(self, batch: list[Item]) -> None:
         waiting = dict(batch)
         try:
-            restless: dict[int, Timing] = {}
+            later: dict[int, Timing | MeasurementError] = {}
             for index, result in self._timed(batch):
-                if isinstance(result, Timing) and result.iqr_ms > RESTLESS * result.median_ms:
-                    restless[index] = result
+                if self._plan.counters or _doubtful(result):
+                    later[index] = result
                 else:
-                    self._record(index, waiting.pop(index), result)
-            # Only now: the device may still have been timing the rest of the batch.
-            for index, result in self._timed([(index, waiting[index]) for index in restless]):
-                self._record(index, waiting.pop(index), _steadier(restless[index], result))
+                    self._record(index, waiting[index], result)
+                    del waiting[index]
+            # Only now: before, the device may still have been timing the rest of the batch.
+            again = [(index, waiting[index]) for index, result in later.items() if _doubtful(result)]
+            for index, result in self._timed(again):
+                later[index] = _better(later[index], result)
+            for index, result in later.items():
+                self._record(index, waiting[index], result)
+                del waiting[index]
         except DeviceGoneError as error:
             self._lose(self._under_way, waiting, error)
             self._await_device(error)
@@ -554,8 +567,15 @@ class _Campaign:
         )
 
 
-def _steadier(first: Timing, second: Timing | MeasurementError) -> Timing:
+def _doubtful(result: Timing | MeasurementError) -> bool:
+    """Whether another reading may be better."""
+    if isinstance(result, MeasurementError):
+        return isinstance(result, (OutputDamagedError, ToolHungError))
+    return result.iqr_ms > RESTLESS * result.median_ms
+
+
+def _better(first: Timing | MeasurementError, second: Timing | MeasurementError) -> Timing | MeasurementError:
     """Of two timings the one whose readings agree better."""
-    if isinstance(second, MeasurementError):
-        return first
+    if isinstance(first, MeasurementError) or isinstance(second, MeasurementError):
+        return second if isinstance(first, MeasurementError) else first
     return min(first, second, key=lambda t: t.iqr_ms / t.median_ms)

@@ -6,9 +6,10 @@ operator, whose time is the model's.
 
 A control file, JSON, asks for faults and for another speed::
 
-    {"fault": "crash" | "hang" | "garbage" | "out_of_memory", "graph": "only/for/this", "times": 1,
+    {"fault": "crash" | "hang" | "garbage" | "out_of_memory" | "refuse", "words": "of an error",
+     "graph": "only/for/this", "times": 1,
      "sleep_ms": [2.0, 6.0], "slow_down": 1.3,
-     "accelerators": {"gpu": "completely" | "partially" | "refused"}, "record": "file"}
+     "accelerators": {"gpu": "completely" | "partially" | "refused"}, "record": "file", "noise": "on stderr"}
 
 ``times`` limits a fault to so many runs. ``sleep_ms`` sleeps instead of computing, each
 model its own time between the two, always the same. ``accelerators`` makes the tool
@@ -57,6 +58,7 @@ class FailedError(Exception):
 def main(words: list[str], control: dict) -> int:
     """One run; returns the exit code."""
     say("STARTING!")
+    os.write(2, control.get("noise", "").encode(errors="surrogateescape"))
     known = dict(VERSION_FLAGS)
     for name in control.get("accelerators", {}):
         known |= ACCELERATOR_FLAGS[name]
@@ -127,6 +129,8 @@ def strike(control: dict, graph: str) -> None:
     if not strikes(control, graph):
         return
     fault = control["fault"]
+    if fault == "refuse":
+        raise FailedError(control["words"])
     if fault == "hang":
         sys.stdout.flush()
         time.sleep(3600)

@@ -129,7 +129,9 @@ class SteadyPhone:
 
     def _change(self, phone: str) -> None:
         self._wake()
-        changes = [change for change in (wanted.looked_up(self.link) for wanted in self._wanted) if change]
+        found = [change for change in (wanted.looked_up(self.link) for wanted in self._wanted) if change]
+        changes = [change for change in found if not change.obstacle]
+        self.notes += [change.obstacle for change in found if change.obstacle]
         record = Record(phone, os.getpid(), socket.gethostname(), time.time(), changes)
         _write(self._record, record)
         for change in changes:
