@@ -31,7 +31,6 @@ from typing import Any
 
 from stand_in_phone import StandInPhone, quiet_environment
 
-from benchmarks.phones import fault_campaign
 from benchmarks.phones.fault_kinds import FAULTS, Victim
 from benchmarks.phones.rig import ROOT, Rig, Settings, environment, rig, tool_records
 from benchmarks.report import Row
@@ -42,6 +41,12 @@ from fdi_keras.journal import read_journal
 from fdi_keras.profiling import read_records
 from fdi_keras.profiling.design import configurations
 from fdi_keras.profiling.probes import build_probe
+
+#: The campaign, in a process of its own.
+SCRIPT = ROOT / "tests" / "profiling" / "hurt_campaign.py"
+sys.path.insert(0, str(SCRIPT.parent))
+
+from hurt_campaign import KINDS  # noqa: E402
 
 #: Configurations of a campaign, and faults in it at most.
 COUNT, FAULTS_EACH = 40, 6
@@ -175,10 +180,10 @@ def _start(
     if ours:
         del told["FDI_ADB"]
         told["ANDROID_ADB_SERVER_PORT"] = str(made.adb.port)
-    command = [sys.executable, "-m", "benchmarks.phones.fault_campaign", str(journal), device, str(tool)]
+    command = [sys.executable, str(SCRIPT), str(journal), device, str(tool)]
     command += [str(COUNT), str(seed), *(["--resume"] if resumed else [])]
     with open(folder / "host.log", "ab") as log:
-        environ = {**os.environ, **told}
+        environ = {**os.environ, **told, "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
 
@@ -217,7 +222,7 @@ def _examine(journal: Path, seed: int, runs: Path, tool_faults: int, violations:
         violations.append("endless: the last word is not 'finished'")
         return {}
     records = read_records(journal)
-    design = configurations(fault_campaign.KINDS, seed)
+    design = configurations(KINDS, seed)
     wanted = [next(design) for _ in range(COUNT)]
     missing = set(range(COUNT)) - {*records.measurements, *records.failures}
     if missing:

@@ -33,6 +33,7 @@ from benchmarks.phones.rig import ROOT, Rig, Settings, rig
 from benchmarks.report import Row
 
 PROBES = 32
+SETTING = "settings/global/stay_on_while_plugged_in"
 CANARY = "PWNED"
 SHELL = (
     f"a'b\"c;touch {CANARY};$(touch {CANARY})`touch {CANARY}`|touch {CANARY}&touch {CANARY}>{CANARY} * ~ -rf"
@@ -91,7 +92,8 @@ def _harm(made: Rig, text: bytes, features: tuple[str, ...]) -> list[str]:
     )
     harm: list[str] = []
     with StandInPhone(made.folder / "phone", features=features, banner_model=_banner(words)) as phone:
-        setting = _infest(phone, text)
+        _infest(phone, text)
+        setting = (phone.state / SETTING).read_bytes()
         serial = phone.attach(made.adb.port)
         _leave_something(phone, text)
         adb = ["--adb", made.adb.server.label]
@@ -115,7 +117,7 @@ def _harm(made: Rig, text: bytes, features: tuple[str, ...]) -> list[str]:
         harm += _in_terminal(made, campaign)
         harm += _piped(made, [*campaign, "--json"])
         harm += _piped(made, ["rules", str(profile)])
-        if phone.setting("stay_on_while_plugged_in") != setting:
+        if (phone.state / SETTING).read_bytes() != setting:
             harm.append("the setting is not as it was")
         time.sleep(0.5)
         if phone.processes():
@@ -137,8 +139,8 @@ def _banner(words: str) -> str:
     return words.encode(errors="replace").decode().replace(";", ",").replace("\0", "")[:2000]
 
 
-def _infest(phone: StandInPhone, text: bytes) -> str | None:
-    """Put the text wherever a phone says something; returns the value of the setting."""
+def _infest(phone: StandInPhone, text: bytes) -> None:
+    """Put the text wherever a phone says something."""
     line = text.replace(b"\n", b" ")
     for name in PROPERTIES:
         phone.write(f"prop/{name}", line + b"\n")
@@ -148,16 +150,13 @@ def _infest(phone: StandInPhone, text: bytes) -> str | None:
                  "sys/devices/system/cpu/cpu3/cpufreq/cpuinfo_max_freq"):  # fmt: skip
         (phone.root / name).write_bytes(line + b"\n")
     (phone.root / "proc/meminfo").write_bytes(line + b"\nMemTotal: " + line + b"\n")
-    phone.write("settings/global/stay_on_while_plugged_in", line.replace(b"\0", b"")[:100_000] + b"\n")
+    phone.write(SETTING, line.replace(b"\0", b"")[:100_000] + b"\n")
     loud = phone.state / "loud"
     loud.write_bytes(line + b"\n")
     for name in ("getprop", "settings", "dumpsys", "input", "df", "cmd"):
         program = phone.root / "bin" / name
         first, _, rest = program.read_text().partition("\n")
         program.write_text(f"{first}\ncat $FDI_STAND_IN/state/loud >&2\n{rest}")
-    with contextlib.suppress(UnicodeDecodeError):
-        return phone.setting("stay_on_while_plugged_in")
-    return None
 
 
 def _leave_something(phone: StandInPhone, text: bytes) -> None:
@@ -168,9 +167,8 @@ def _leave_something(phone: StandInPhone, text: bytes) -> None:
     for each in (name, b"-rf", b"two\nlines " + name[:80], b".hidden " + name[:80]):
         Path(os.fsdecode(bytes(folder) + b"/" + each)).write_bytes(text[:1000])
     program = Path(os.fsdecode(bytes(folder) + b"/p " + name[:100]))
-    program.write_text("#!/bin/sh\nsleep 600\n")
-    program.chmod(0o755)
-    subprocess.Popen([program], env=phone.environment(), start_new_session=True)
+    shutil.copy("/bin/sleep", program)
+    subprocess.Popen([program, "600"], env=phone.environment(), start_new_session=True)
 
 
 def _complete(profile: Path) -> list[str]:

@@ -293,6 +293,7 @@ class _Campaign:
         results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
         for self._under_way, _ in batch:
             yield self._under_way, next(results)
+        next(results, None)  # the runner's own end of the batch
 
     def _lose(self, index: int, waiting: dict[int, Configuration], error: DeviceGoneError) -> None:
         """The device went away in the middle of this one."""

@@ -8,7 +8,7 @@ A control file, JSON, asks for faults and for another speed::
 
     {"fault": "crash" | "hang" | "garbage" | "out_of_memory" | "refuse", "words": "of an error",
      "graph": "only/for/this", "times": 1,
-     "sleep_ms": [2.0, 6.0], "slow_down": 1.3,
+     "sleep_ms": [2.0, 6.0], "slow_down": 1.3, "slow_down_in": {"/part/of/the/phone's/folder/": 1.3},
      "accelerators": {"gpu": "completely" | "partially" | "refused"}, "record": "file", "noise": "on stderr"}
 
 ``times`` limits a fault to so many runs. ``sleep_ms`` sleeps instead of computing, each
@@ -171,7 +171,8 @@ def run(told: dict, value: dict, control: dict) -> None:
     init_us = int(1e6 * (time.perf_counter() - begin))
     say(f"The input model file size (MB): {len(content) / 1e6:.6g}")
     say(f"Initialized session in {init_us / 1e3:.6g}ms.")
-    factor = control.get("slow_down", 1.0)
+    slower = control.get("slow_down_in", {})
+    factor = next((by for place, by in slower.items() if place in os.getcwd()), control.get("slow_down", 1.0))
     dry = value["dry_run"]
     warmup = series(invoke, *((0, -1.0) if dry else (value["warmup_runs"], value["warmup_min_secs"])),
                     value["max_secs"], factor)  # fmt: skip

@@ -1,7 +1,8 @@
-"""A campaign to be hurt: ``python -m benchmarks.phones.fault_campaign JOURNAL DEVICE TOOL COUNT SEED [--resume]``.
+"""A campaign on a phone, to be hurt: ``python hurt_campaign.py JOURNAL DEVICE TOOL COUNT SEED [--resume]``.
 
-The campaign of the product, only less patient: runs of 20 ms, a tool that is silent for
-a second is hung, and a phone that is away is looked for ten times a second.
+Shared by the tests (a kill) and the benchmark (two hundred faults). It is the campaign of the product, only less
+patient: runs of 20 ms, a tool that is silent for a second is hung, and a phone that is away is
+looked for ten times a second.
 """
 
 from __future__ import annotations
