@@ -5,6 +5,7 @@ import time
 
 import psutil
 import pytest
+from stand_in_phone import quiet_environment
 
 from fdi_keras.devices import Timing
 from fdi_keras.devices.adb.left_over import running
@@ -133,6 +134,67 @@ def test_a_reboot_undoes_nothing_that_the_campaign_needs(opened, phone):
                 time.sleep(0.1)
         assert stay_on(phone) == "7"
         assert runner.time(CONV, **FAST).median_ms > 0
+
+
+def test_a_phone_that_goes_while_it_is_prepared_is_prepared_when_it_is_back(opened, phone, link):
+    runner = opened()
+    phone.cut_after(300, "to_phone", "sync:")
+    with runner:
+        with pytest.raises(DeviceGoneError):
+            runner.time(CONV, **FAST)
+        phone.plug()
+        runner.reconnect()
+        assert runner.time(CONV, **FAST).median_ms > 0
+    assert stay_on(phone) == "0"
+    assert not link.exists(FOLDER)
+
+
+def test_a_phone_whose_services_are_not_up_yet_is_not_back(opened, phone):
+    settings = phone.root / "bin/settings"
+    with opened() as runner:
+        whole = settings.read_text()
+        settings.write_text('#!/bin/sh\necho "cmd: Can\'t find service: settings" >&2; exit 20\n')
+        with pytest.raises(DeviceGoneError, match=r"not ready: .*Can't find service"):
+            runner.reconnect()
+        settings.write_text(whole)
+        runner.reconnect()
+        assert runner.time(CONV, **FAST).median_ms > 0
+    assert stay_on(phone) == "0"
+
+
+def test_the_default_adb_server_is_started_again(own_adb_server, make_phone, binary, monkeypatch):
+    for name, value in quiet_environment(own_adb_server.folder).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(own_adb_server.port))
+    phone = make_phone("other", server=own_adb_server)
+    with Phone(phone.serial, own_adb_server.server).open(benchmark_model=binary) as runner:
+        own_adb_server.kill()
+        with pytest.raises(DeviceGoneError):
+            runner.time(CONV, **FAST)
+        with pytest.raises(DeviceGoneError):  # the server is there again, the phone not yet
+            runner.reconnect()
+        assert own_adb_server.server.answers()
+        phone.plug()
+        runner.reconnect()
+        assert runner.time(CONV, **FAST).median_ms > 0
+    assert stay_on(phone) == "0"
+
+
+def test_models_that_a_phone_has_no_space_for(opened, phone):
+    large = build_probe("dense", {"in_channels": 1024, "out_channels": 1024})
+    with opened() as runner:
+        phone.write("free_kb", "2000\n")
+        results = list(runner.time_many([CONV, large, DENSE]))
+        assert [type(result) for result in results] == [Timing, MeasurementError, Timing]
+        assert "did not take the model" in str(results[1])
+        phone.write("free_kb", "10\n")
+        with pytest.raises(DeviceGoneError, match=r"takes no models now: .*No space left"):
+            runner.time(large)
+        with pytest.raises(DeviceGoneError, match="No space left"):
+            runner.reconnect()
+        phone.write("free_kb", "100000\n")
+        runner.reconnect()
+        assert runner.time(large, **FAST).median_ms > 0
 
 
 def test_a_warm_phone_says_so(opened, phone):

@@ -8,7 +8,15 @@ import pytest
 from fdi_keras.devices import DeviceInfo, Runtime, Timing
 from fdi_keras.devices.base import SteadyRunner
 from fdi_keras.devices.benchmark_model import PowerSample
-from fdi_keras.errors import CampaignError, DeviceGoneError, EnergyUnavailableError, MeasurementError
+from fdi_keras.errors import (
+    CampaignError,
+    CommandFailedError,
+    DeviceGoneError,
+    EnergyUnavailableError,
+    MeasurementError,
+    OutputDamagedError,
+    ToolHungError,
+)
 from fdi_keras.journal import read_journal
 from fdi_keras.profiling import Plan, build_overhead_probe, build_probe, read_records, run_campaign
 from fdi_keras.profiling.work import Work
@@ -165,6 +173,50 @@ def test_several_devices_share_the_work_and_one_that_leaves_for_good_stops_none(
     # The lost one may give its rest back when the others have already ended: never twice, though.
     assert len(timed) == len(set(timed))
     assert {index for index, _ in work.take(40)} | set(timed) == set(range(40))
+
+
+class Doubtful(Phone):
+    """Its first readings scatter, or are damaged; it cannot do two things at once."""
+
+    def __init__(self, damaged):
+        super().__init__()
+        self.damaged, self.busy, self.seen = damaged, False, set()
+
+    def time(self, model, **_):
+        assert not self.busy, "the phone is still timing a batch"
+        return Timing(1.0, 0.01, 1.0, 10)
+
+    def time_many(self, models):
+        self.busy = True
+        for model in models:
+            if model in self.seen:
+                yield self.damaged if model[-1] % 3 == 0 else Timing(2.0, 0.01, 1.0, 10)
+            elif self.seen.add(model) or len(model) % 2:
+                yield self.damaged
+            else:
+                yield Timing(1.0, 0.5, 1.0, 10)
+        self.busy = False
+
+
+@pytest.mark.parametrize("damaged", [OutputDamagedError("cut off"), ToolHungError("did not end")])
+def test_doubtful_readings_are_repeated_when_the_batch_is_over(path, damaged):
+    phone = Doubtful(damaged)
+    records = run(phone, path)
+    assert sorted({*records.measurements, *records.failures}) == list(range(40))
+    # What scattered at first is kept where there is no better reading, and what failed twice is a failure.
+    assert {m.median_ms for m in records.measurements.values()} <= {1.0, 2.0}
+    assert 2.0 in {m.median_ms for m in records.measurements.values()}
+    for failure in records.failures.values():
+        assert failure.reason == str(damaged)
+
+
+def test_an_error_that_ends_a_campaign_is_its_last_word(path):
+    phone = Phone()
+    phone.unsteady = lambda: (_ for _ in ()).throw(CommandFailedError("the phone refuses everything."))
+    with pytest.raises(CommandFailedError):
+        run(phone, path)
+    *_, last = read_journal(path)
+    assert (last["event"], last["reason"]) == ("failed", "the phone refuses everything.")
 
 
 def test_work_comes_back_in_order_and_once():
