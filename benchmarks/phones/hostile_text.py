@@ -32,7 +32,7 @@ from stand_in_phone.phone import FEATURES
 from benchmarks.phones.rig import ROOT, Rig, Settings, rig
 from benchmarks.report import Row
 
-PROBES = 32
+PROBES = 20
 SETTING = "settings/global/stay_on_while_plugged_in"
 CANARY = "PWNED"
 SHELL = (
@@ -115,7 +115,7 @@ def _harm(made: Rig, text: bytes, features: tuple[str, ...]) -> list[str]:
         harm += _complete(profile)
         made.control("benchmark_model", sleep_ms=[1.0, 4.0], noise=f"{words}\n")
         harm += _in_terminal(made, campaign)
-        harm += _piped(made, [*campaign, "--json"])
+        harm += _complete(profile)
         harm += _piped(made, ["rules", str(profile)])
         if (phone.state / SETTING).read_bytes() != setting:
             harm.append("the setting is not as it was")

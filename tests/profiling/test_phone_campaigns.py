@@ -73,11 +73,11 @@ def campaign(device, tool, tmp_path):
 
         def report(state):
             while due and state.done >= due[0][0]:
-                threading.Thread(target=due.pop(0)[1]).start()
+                due.pop(0)[1]()
 
+        info = open_device(device).info
         with open_runner(device, RuntimeChoice(benchmark_model=tool)) as runner:
-            run_campaign(runner, PLAN, journal, device=open_device(device).info, progress=report, pause_s=0.1)
-        return journal
+            run_campaign(runner, PLAN, journal, device=info, progress=report, pause_s=0.1)
 
     return run
 
@@ -117,23 +117,37 @@ def is_as_it_was(phone):
     )
 
 
-def test_a_campaign_outlasts_what_befalls_its_phone(campaign, phone, tmp_path):
-    def cut_in_push():
-        phone.cut_after(3000, "to_phone", "sync:")
-        deadline = time.monotonic() + 10
-        while not phone.is_out and time.monotonic() < deadline:
+def soon(true, act):
+    """Do it in another thread as soon as something is true."""
+
+    def wait():
+        deadline = time.monotonic() + 20
+        while not true() and time.monotonic() < deadline:
             time.sleep(0.01)
-        phone.plug()
+        act()
+
+    threading.Thread(target=wait).start()
+
+
+def test_a_campaign_outlasts_what_befalls_its_phone(campaign, phone, tmp_path):
+    journal = tmp_path / "campaign.jsonl"
 
     def fill():
         phone.write("free_kb", "0\n")
-        time.sleep(0.6)
-        phone.write("free_kb", "1000000\n")
+        refused = b"takes no models now: writing"
+        soon(lambda: refused in journal.read_bytes(), lambda: phone.write("free_kb", "1000000\n"))
 
-    journal = campaign([(1, cut_in_push), (17, lambda: phone.reboot(0.2)), (18, fill)])
+    def cut():
+        phone.cut_after(200, "to_host", "shell")
+        soon(lambda: phone.is_out and not phone.cuts_to_come, phone.plug)
+
+    # The first batch is on the phone already, so that the second finds it full.
+    campaign([(1, fill), (17, lambda: phone.reboot(0.2)), (18, cut)])
     assert is_whole(journal, tmp_path / "runs.jsonl")
-    events = [event["event"] for event in read_journal(journal)]
-    assert events.count("gone") == events.count("back") >= 2
+    events = list(read_journal(journal))
+    reasons = [event["reason"] for event in events if event["event"] == "gone"]
+    assert len(reasons) == len([event for event in events if event["event"] == "back"]) >= 3
+    assert "No space left on device" in reasons[0]
     assert is_as_it_was(phone)
 
 

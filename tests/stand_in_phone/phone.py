@@ -210,6 +210,10 @@ class StandInPhone:
         self._in_loop(self._cuts.clear)
 
     @property
+    def cuts_to_come(self) -> bool:
+        return bool(self._cuts)
+
+    @property
     def is_out(self) -> bool:
         """Whether the cable is out."""
         return self._listener is None

@@ -54,7 +54,12 @@ class ToolServer:
     def __enter__(self) -> ToolServer:
         self._folder = tempfile.TemporaryDirectory(prefix="fdi-tool-")
         self.address = f"{self._folder.name}/socket"
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+        # No threads of numpy's in the process that is forked.
+        env = {
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "stand_in_tool.server", self.address], stdout=subprocess.PIPE, env=env
         )
@@ -82,6 +87,9 @@ class ToolServer:
 
 def serve(address: str) -> None:
     """Fork a run for each connection until a signal comes."""
+    from ai_edge_litert import interpreter  # noqa: F401 - what takes long is done once, before the forks
+
+    from stand_in_tool import tool  # noqa: F401
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
