@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fdi_tui.data.profile_files import read_head
 from screens import in_loop, screen_text, until, until_shown
+from textual.widgets import Input
 
 from fdi_keras.cli import main
 from fdi_keras.errors import ProfileNotFoundError, UsageError
