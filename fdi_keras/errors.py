@@ -20,6 +20,7 @@ The hierarchy::
     │   └── MeasurementError      one measurement failed: a crash, a time-out, a refused model
     │       ├── OutputDamagedError       its output is cut, out of order or contradicts itself
     │       ├── ToolCrashedError         the tool was killed or crashed
+    │       ├── ToolHungError            the tool did not end, and was ended
     │       ├── ModelRefusedError        the runtime does not execute this model
     │       ├── DelegateNotAppliedError  another processor would have run this model
     │       ├── RuntimeRefusedError      the tool lacks what this runtime needs, for any model
@@ -103,6 +104,10 @@ class OutputDamagedError(MeasurementError):
 
 class ToolCrashedError(MeasurementError):
     """The measuring tool was killed or crashed, for want of memory for example."""
+
+
+class ToolHungError(MeasurementError):
+    """The measuring tool did not end; measuring again may help, since it may have been the phone."""
 
 
 class ModelRefusedError(MeasurementError):

@@ -1,11 +1,17 @@
 """What all tests share: quiet tensorflow, journals and profiles in a folder of their own."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so their children, to which
+# many tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What several folders' tests share they import by its own name: networks, devices, stand-in phones.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -20,6 +26,7 @@ from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below
     own_adb_server,
     phone,
 )
+from stand_in_tool.fixtures import tool, tool_control, tools  # noqa: F401 - likewise
 
 
 @pytest.fixture(autouse=True)

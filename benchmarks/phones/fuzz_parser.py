@@ -21,6 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "devices" / "benchm
 from fuzzing import Tally, try_batch, try_text
 from recorded_outputs import recorded
 
+from benchmarks.phones.rig import Settings
+from benchmarks.report import Row
+
+LEAST = 100_000
+
 
 def fuzz(count: int, seed: int) -> Tally:
     """Try ``count`` damaged outputs."""
@@ -28,6 +33,19 @@ def fuzz(count: int, seed: int) -> Tally:
     for number in range(count):
         (try_batch if number % 2 else try_text)(runs, rng, tally)
     return tally
+
+
+def run(settings: Settings) -> list[Row]:
+    """Part 6."""
+    began = time.monotonic()
+    tally = fuzz(settings.outputs, settings.seed)
+    measured = (
+        f"{settings.outputs:,} outputs, {len(tally.violations)} wrong numbers "
+        f"({time.monotonic() - began:.0f} s)"
+    )
+    passed = not tally.violations and settings.outputs >= LEAST
+    details = {"outcomes": dict(tally.outcomes), "violations": tally.violations[:20]}
+    return [Row("6", f"{LEAST:,} mutated outputs", "0 wrong numbers", measured, passed, details)]
 
 
 def main() -> int:

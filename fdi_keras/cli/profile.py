@@ -173,9 +173,9 @@ def _print(learned: Mapping[str, DeviceProfile | FdiError], out: Path | None, se
 
 
 def _path(profile: DeviceProfile, out: Path | None) -> Path:
-    from fdi_keras.profile import default_profile_path
+    from fdi_keras.profile import profile_folder
 
-    return out or default_profile_path(profile.device.id, profile.runtime)
+    return out or profile_folder() / f"{profile.name}.json"
 
 
 def _progress(devices: Sequence[str], quiet: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
@@ -27,7 +28,14 @@ from fdi_keras.devices.benchmark_model import (
 )
 from fdi_keras.devices.benchmark_model.power import sampled
 from fdi_keras.devices.phone_tool import BATCH, PhoneTool, Task
-from fdi_keras.errors import MeasurementError, UsageError
+from fdi_keras.errors import (
+    CommandFailedError,
+    DeviceError,
+    DeviceGoneError,
+    EnergyUnavailableError,
+    MeasurementError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,6 +156,12 @@ class PhoneRunner:
         return parse_counters(output.files["stat"], said).per_inference(report)
 
     def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        self._prepare()
+        if self._steady.thermal().plugged:  # said before half a minute is spent on it
+            raise EnergyUnavailableError(
+                "energy can only be measured while the battery discharges, and the phone is plugged in. Unplug it and "
+                "measure over Wi-Fi, see 'Energy' in docs/phones.md."
+            )
         power = _left("power")
         task = _task(
             model,
@@ -166,8 +180,19 @@ class PhoneRunner:
         return f"the phone is too warm: {state.words}" if state.throttled else None
 
     def reconnect(self) -> None:
-        self._steady.steady_again()
-        self._tool.install()
+        try:
+            self._link.server.ensure()
+        except DeviceError as error:
+            raise DeviceGoneError(str(error)) from error
+        try:
+            if self._open:
+                self._steady.steady_again()
+                self._tool.install_again()
+            else:
+                self._prepare()
+        except CommandFailedError as error:
+            # A phone that starts answers before its services do.
+            raise DeviceGoneError(f"the phone is there, but not ready: {error}") from error
 
     def close(self) -> None:
         """Restore the phone; what could not be restored is in :attr:`notes`."""
@@ -176,7 +201,10 @@ class PhoneRunner:
             self._steady.__exit__(None, None, None)
 
     def __enter__(self) -> PhoneRunner:
-        self._prepare()
+        # A phone that goes away only now is not there for what comes next either, which says so and
+        # may wait for it.
+        with contextlib.suppress(DeviceGoneError):
+            self._prepare()
         return self
 
     def __exit__(

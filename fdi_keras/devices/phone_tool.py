@@ -7,6 +7,7 @@ every model gets an answer: a report, an error of its own, or DeviceGoneError fo
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,13 @@ from fdi_keras.devices.base import Runtime
 from fdi_keras.devices.benchmark_model import Batch, BatchReader, Binary, Job, JobResult, Request
 from fdi_keras.devices.benchmark_model.batch import HUNG_UP
 from fdi_keras.devices.benchmark_model.command import arguments, flags
-from fdi_keras.errors import DeviceGoneError, DeviceSilentError, MeasurementError
+from fdi_keras.errors import (
+    CommandFailedError,
+    DeviceGoneError,
+    DeviceSilentError,
+    MeasurementError,
+    ToolHungError,
+)
 
 #: Where models lie while they are timed.
 MODELS = f"{FOLDER}/models"
@@ -31,6 +38,14 @@ OLD_SCRIPT_BYTES = 3500
 
 #: A run that is silent for so many seconds longer than it should take is taken for hung.
 PATIENCE_S = 60.0
+
+#: A phone that is awake answers within this many seconds; one that took longer than the second was
+#: frozen itself, and its tool did not hang.
+AWAKE_S = 5.0
+SLOW_ANSWER_S = 1.0
+
+#: A phone that does not even take a file of this size takes no models.
+LEAST_FREE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,22 @@ class PhoneTool:
         if self._link.size(self._place) != self._binary.bytes:
             self._link.push(self._binary.path, self._place, mode=0o755)
 
+    def install_again(self) -> None:
+        """The same on a phone that was away: what it was doing then is ended and removed.
+
+        Raises:
+            CommandFailedError: it takes no files, because it is full for instance.
+        """
+        end_processes(self._link)
+        self._link.remove(MODELS)
+        self.install()
+        self._take_a_file()
+
+    def _take_a_file(self) -> None:
+        place = f"{MODELS}/{secrets.token_hex(8)}.space"
+        self._link.push(bytes(LEAST_FREE_BYTES), place)
+        self._link.remove(place)
+
     def results(self, tasks: Sequence[Task]) -> Iterator[JobResult]:
         """The result of each task, in order, each as soon as it is known."""
         for portion in self._portions(tasks):
@@ -108,7 +139,11 @@ class PhoneTool:
         """Results of the first tasks, at least one; the others go into another batch."""
         names = [f"{secrets.token_hex(8)}.tflite" for _ in tasks]
         places = [f"{MODELS}/{name}" for name in names]
-        self._link.push_all(dict(zip(places, (task.model for task in tasks), strict=True)))
+        try:
+            self._link.push_all(dict(zip(places, (task.model for task in tasks), strict=True)))
+        except CommandFailedError as refusal:
+            yield from self._refused(tasks, refusal)
+            return
         batch = Batch([self._job(task, name) for task, name in zip(tasks, names, strict=True)], MODELS)
         reader = BatchReader(batch)
         silence_s = max(task.lasts_s for task in tasks) + self._patience_s
@@ -126,10 +161,10 @@ class PhoneTool:
                     if reader.broken:
                         break
         except DeviceSilentError:
-            self._link.run("exit 0", timeout_s=5.0)  # is it the phone, or only the tool?
+            self._ask_whether_there()  # is it the phone, or only the tool?
             reason = f"the tool did not end within {silence_s:.0f} s and was stopped."
             self._clean(places)
-            yield JobResult(reader.done, None, MeasurementError(reason), None)
+            yield JobResult(reader.done, None, ToolHungError(reason), None)
             return
         if not reader.finished:
             if code == HUNG_UP:
@@ -139,6 +174,23 @@ class PhoneTool:
                 f"the phone's shell ended in the middle: {said.decode(errors='replace')!r}."
             )
             yield JobResult(reader.done, None, error, None)
+
+    def _refused(self, tasks: Sequence[Task], error: CommandFailedError) -> Iterator[JobResult]:
+        """Models that the phone did not take: fewer at a time, or one is too much, or it takes none."""
+        if len(tasks) > 1:
+            yield from self._batch(tasks[: len(tasks) // 2])
+            return
+        try:
+            self._take_a_file()
+        except CommandFailedError as full:
+            raise DeviceGoneError(f"the phone takes no models now: {full}") from full
+        yield JobResult(0, None, MeasurementError(f"the phone did not take the model: {error}"), None)
+
+    def _ask_whether_there(self) -> None:
+        begin = time.monotonic()
+        self._link.run("exit 0", timeout_s=AWAKE_S)
+        if time.monotonic() - begin > SLOW_ANSWER_S:
+            raise DeviceSilentError("the phone did not answer for a while.")
 
     def _clean(self, places: Sequence[str]) -> None:
         end_processes(self._link)

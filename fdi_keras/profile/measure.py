@@ -347,6 +347,26 @@ def _results(
     return results
 
 
+#: What of a device's details belongs to the one that was measured and to nobody else, or to that day.
+PRIVATE = (
+    "serial_number",
+    "fingerprint",
+    "adb_state",
+    "adb_server",
+    "battery",
+    "free_bytes",
+    "thermal_status",
+)
+
+
+def shareable(device: DeviceInfo) -> DeviceInfo:
+    """The device without what would tell a phone from others of its model: profiles are shared."""
+    if device.kind != "phone":
+        return device
+    details = {name: value for name, value in device.details.items() if name not in PRIVATE}
+    return msgspec.structs.replace(device, id="phone", details=details)
+
+
 def _learned(
     records: Sequence[Records], path: Path, progress: Progress | None, notes: Sequence[str]
 ) -> DeviceProfile:
@@ -355,6 +375,7 @@ def _learned(
             progress(CampaignProgress("learning", done, total, kind=kind))
 
     profile = learn_profile(together(records), name=path.stem, progress=tell)
+    profile.device = shareable(profile.device)
     profile.warnings += [note for note in notes if note not in profile.warnings]
     profile.save(path)
     return profile

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, TypeVar
@@ -23,7 +23,15 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runner, Timing
-from fdi_keras.errors import CampaignError, DeviceGoneError, EnergyUnavailableError, MeasurementError
+from fdi_keras.errors import (
+    CampaignError,
+    DeviceError,
+    DeviceGoneError,
+    EnergyUnavailableError,
+    MeasurementError,
+    OutputDamagedError,
+    ToolHungError,
+)
 from fdi_keras.journal import Journal, set_aside
 from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.energy import Energy, energy_of
@@ -205,6 +213,7 @@ class _Campaign:
             self._redo = set(records.repeats) - set(self._done) - self._failed
         self._work = work or Work(plan, {*self._done, *self._failed})
         self._losses: dict[int, int] = {}
+        self._under_way = -1
         self._in_a_row = 0
         self._counters_missing = False
         self._away_s = 0.0
@@ -224,7 +233,7 @@ class _Campaign:
         except KeyboardInterrupt:
             self._journal.write("interrupted", reason="by the user", **self._counts())
             raise
-        except CampaignError as error:
+        except (CampaignError, DeviceError) as error:
             self._journal.write("failed", reason=str(error), **self._counts())
             raise
         self._journal.write("finished", **self._counts())
@@ -257,30 +266,41 @@ class _Campaign:
     def _measure(self, batch: list[Item]) -> None:
         waiting = dict(batch)
         try:
-            results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
-            for (index, configuration), result in zip(batch, results, strict=True):
-                if isinstance(result, Timing) and result.iqr_ms > RESTLESS * result.median_ms:
-                    result = self._steadier(result, configuration)
-                self._record(index, configuration, result)
+            later: dict[int, Timing | MeasurementError] = {}
+            for index, result in self._timed(batch):
+                if self._plan.counters or _doubtful(result):
+                    later[index] = result
+                else:
+                    self._record(index, waiting[index], result)
+                    del waiting[index]
+            # Only now: before, the device may still have been timing the rest of the batch.
+            again = [(index, waiting[index]) for index, result in later.items() if _doubtful(result)]
+            for index, result in self._timed(again):
+                later[index] = _better(later[index], result)
+            for index, result in later.items():
+                self._record(index, waiting[index], result)
                 del waiting[index]
         except DeviceGoneError as error:
-            index, configuration = next(iter(waiting.items()))
-            self._losses[index] = self._losses.get(index, 0) + 1
-            if self._losses[index] >= MAX_LOSSES:
-                reason = f"the device went away {self._losses[index]} times in the middle of it: {error}"
-                self._record(index, configuration, MeasurementError(reason))
-                del waiting[index]
+            self._lose(self._under_way, waiting, error)
             self._await_device(error)
         finally:
             self._work.give_back(waiting)
 
-    def _steadier(self, first: Timing, configuration: Configuration) -> Timing:
-        """Of two timings the one whose readings agree better."""
-        try:
-            second = self._runner.time(build_probe(configuration.kind, configuration.dims))
-        except MeasurementError:
-            return first
-        return min(first, second, key=lambda t: t.iqr_ms / t.median_ms)
+    def _timed(self, batch: list[Item]) -> Iterator[tuple[int, Timing | MeasurementError]]:
+        """Time each; :attr:`_under_way` is the index of the one that the device has in hand."""
+        if not batch:
+            return
+        results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
+        for self._under_way, _ in batch:
+            yield self._under_way, next(results)
+        next(results, None)  # the runner's own end of the batch
+
+    def _lose(self, index: int, waiting: dict[int, Configuration], error: DeviceGoneError) -> None:
+        """The device went away in the middle of this one."""
+        self._losses[index] = self._losses.get(index, 0) + 1
+        if self._losses[index] >= MAX_LOSSES:
+            reason = f"the device went away {self._losses[index]} times in the middle of it: {error}"
+            self._record(index, waiting.pop(index), MeasurementError(reason))
 
     def _record(self, index: int, configuration: Configuration, result: Timing | MeasurementError) -> None:
         kind, dims, group = configuration
@@ -546,3 +566,17 @@ class _Campaign:
                 last=self._last,
             )
         )
+
+
+def _doubtful(result: Timing | MeasurementError) -> bool:
+    """Whether another reading may be better."""
+    if isinstance(result, MeasurementError):
+        return isinstance(result, (OutputDamagedError, ToolHungError))
+    return result.iqr_ms > RESTLESS * result.median_ms
+
+
+def _better(first: Timing | MeasurementError, second: Timing | MeasurementError) -> Timing | MeasurementError:
+    """Of two timings the one whose readings agree better."""
+    if isinstance(first, MeasurementError) or isinstance(second, MeasurementError):
+        return second if isinstance(first, MeasurementError) else first
+    return min(first, second, key=lambda t: t.iqr_ms / t.median_ms)

@@ -2,13 +2,23 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from fdi_keras.devices import DeviceInfo, Runtime, Timing
 from fdi_keras.devices.base import SteadyRunner
-from fdi_keras.errors import CampaignError, DeviceGoneError, MeasurementError
+from fdi_keras.devices.benchmark_model import PowerSample
+from fdi_keras.errors import (
+    CampaignError,
+    CommandFailedError,
+    DeviceGoneError,
+    EnergyUnavailableError,
+    MeasurementError,
+    OutputDamagedError,
+    ToolHungError,
+)
 from fdi_keras.journal import read_journal
-from fdi_keras.profiling import Plan, read_records, run_campaign
+from fdi_keras.profiling import Plan, build_overhead_probe, build_probe, read_records, run_campaign
 from fdi_keras.profiling.work import Work
 
 PLAN = Plan(["relu", "dense"], measurements=40)
@@ -165,6 +175,50 @@ def test_several_devices_share_the_work_and_one_that_leaves_for_good_stops_none(
     assert {index for index, _ in work.take(40)} | set(timed) == set(range(40))
 
 
+class Doubtful(Phone):
+    """Its first readings scatter, or are damaged; it cannot do two things at once."""
+
+    def __init__(self, damaged):
+        super().__init__()
+        self.damaged, self.busy, self.seen = damaged, False, set()
+
+    def time(self, model, **_):
+        assert not self.busy, "the phone is still timing a batch"
+        return Timing(1.0, 0.01, 1.0, 10)
+
+    def time_many(self, models):
+        self.busy = True
+        for model in models:
+            if model in self.seen:
+                yield self.damaged if model[-1] % 3 == 0 else Timing(2.0, 0.01, 1.0, 10)
+            elif self.seen.add(model) or len(model) % 2:
+                yield self.damaged
+            else:
+                yield Timing(1.0, 0.5, 1.0, 10)
+        self.busy = False
+
+
+@pytest.mark.parametrize("damaged", [OutputDamagedError("cut off"), ToolHungError("did not end")])
+def test_doubtful_readings_are_repeated_when_the_batch_is_over(path, damaged):
+    phone = Doubtful(damaged)
+    records = run(phone, path)
+    assert sorted({*records.measurements, *records.failures}) == list(range(40))
+    # What scattered at first is kept where there is no better reading, and what failed twice is a failure.
+    assert {m.median_ms for m in records.measurements.values()} <= {1.0, 2.0}
+    assert 2.0 in {m.median_ms for m in records.measurements.values()}
+    for failure in records.failures.values():
+        assert failure.reason == str(damaged)
+
+
+def test_an_error_that_ends_a_campaign_is_its_last_word(path):
+    phone = Phone()
+    phone.unsteady = lambda: (_ for _ in ()).throw(CommandFailedError("the phone refuses everything."))
+    with pytest.raises(CommandFailedError):
+        run(phone, path)
+    *_, last = read_journal(path)
+    assert (last["event"], last["reason"]) == ("failed", "the phone refuses everything.")
+
+
 def test_work_comes_back_in_order_and_once():
     work = Work(PLAN, done=[0, 5])
     first = [index for index, _ in work.take(4)]
@@ -174,3 +228,44 @@ def test_work_comes_back_in_order_and_once():
     rest = [index for index, _ in work.take(100)]
     assert rest == list(range(8, 40))
     assert work.take(1) == []
+
+
+class Discharging(Phone):
+    """Also lets its battery be read: 1 mJ for each kilobyte of the model, or a refusal."""
+
+    def __init__(self, refuses=lambda model: False):
+        super().__init__()
+        self.refuses = refuses
+        self.sampled = 0
+
+    def sample_power(self, model, busy_s, idle_s):
+        self.sampled += 1
+        if self.refuses(model):
+            raise EnergyUnavailableError("it is charging")
+        phases = [("idle", 100_000)] * 20 + [("busy", 600_000)] * 40 + [("after", 100_000)] * 20
+        samples = [
+            PowerSample(0.1 * i, -(current + i % 9), 4_000_000, "Discharging", phase)
+            for i, (phase, current) in enumerate(phases)
+        ]
+        return samples, len(model) / 1e3 / 2.0  # 2 W above idle
+
+
+def test_energies_follow_the_times_and_go_on_after_a_break(path):
+    plan = msgspec.structs.replace(PLAN, energy_minutes=0.5)
+    records = run(Discharging(), path, plan)
+    assert all(m.energy_mj is not None for m in records.measurements.values())
+    assert records.overhead_mj == pytest.approx(len(build_overhead_probe()) / 1e3, rel=0.01)
+    for m in records.measurements.values():
+        assert m.energy_mj == pytest.approx(len(build_probe(m.kind, m.dims)) / 1e3, rel=0.01)
+    phone = Discharging()
+    run(phone, path, plan, resume=True)
+    assert phone.sampled == 0
+
+
+def test_energy_that_is_refused_again_and_again_is_given_up(path):
+    phone = Discharging(refuses=lambda model: True)
+    records = run(phone, path, msgspec.structs.replace(PLAN, energy_minutes=0.5))
+    assert phone.sampled == 4
+    assert len(records.measurements) == 40
+    assert "energy was given up: it is charging" in records.warnings
+    assert len(events(path, "energy_failure")) == 3

@@ -111,7 +111,9 @@ class StandInPhone:
         """Change a file of its state, such as ``prop/ro.product.model``."""
         place = self.state / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content.encode() if isinstance(content, str) else content)
+        new = place.with_name(f".{place.name}.new")  # a program that reads it sees one or the other
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
+        new.replace(place)
 
     def read(self, name: str) -> str:
         return (self.state / name).read_text().rstrip("\n")
@@ -202,6 +204,19 @@ class StandInPhone:
     def cut_after(self, count: int, direction: Direction = "to_host", service: str = "") -> None:
         """Pull the cable when so many more bytes have passed in services that begin with ``service``."""
         self._in_loop(lambda: self._cuts.append((direction, service, count)))
+
+    def forget_cuts(self) -> None:
+        """Undo :meth:`cut_after`, as far as it has not come to it."""
+        self._in_loop(self._cuts.clear)
+
+    @property
+    def cuts_to_come(self) -> bool:
+        return bool(self._cuts)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the cable is out."""
+        return self._listener is None
 
     def freeze(self) -> None:
         """Keep all connections and answer nothing."""

@@ -67,7 +67,15 @@ async def shell_v2(phone: StandInPhone, stream: Stream, service: str) -> None:
 
 
 async def _start(phone: StandInPhone, service: str, errors: int) -> asyncio.subprocess.Process:
-    script = phone.here(service.partition(":")[2])
+    starting = asyncio.create_task(_execute(phone, phone.here(service.partition(":")[2]), errors))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:  # the cable was pulled just now
+        await _hang_up(phone, await starting)
+        raise
+
+
+async def _execute(phone: StandInPhone, script: str, errors: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         "/bin/sh",
         "-c",

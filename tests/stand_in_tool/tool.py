@@ -6,14 +6,16 @@ operator, whose time is the model's.
 
 A control file, JSON, asks for faults and for another speed::
 
-    {"fault": "crash" | "hang" | "garbage" | "out_of_memory", "graph": "only/for/this", "times": 1,
-     "sleep_ms": [2.0, 6.0], "slow_down": 1.3,
-     "accelerators": {"gpu": "completely" | "partially" | "refused"}}
+    {"fault": "crash" | "hang" | "garbage" | "out_of_memory" | "refuse", "words": "of an error",
+     "graph": "only/for/this", "times": 1,
+     "sleep_ms": [2.0, 6.0], "slow_down": 1.3, "slow_down_in": {"/part/of/the/phone's/folder/": 1.3},
+     "accelerators": {"gpu": "completely" | "partially" | "refused"}, "record": "file", "noise": "on stderr"}
 
 ``times`` limits a fault to so many runs. ``sleep_ms`` sleeps instead of computing, each
 model its own time between the two, always the same. ``accelerators`` makes the tool
 understand ``--use_gpu`` and ``--use_nnapi`` and say what the real one says; the model
-still runs on this computer's processor.
+still runs on this computer's processor. ``record`` names a file to which every run that comes
+to numbers adds a line of JSON: the model's checksum, the numbers, its begin and end.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ class FailedError(Exception):
 def main(words: list[str], control: dict) -> int:
     """One run; returns the exit code."""
     say("STARTING!")
+    os.write(2, control.get("noise", "").encode(errors="surrogateescape"))
     known = dict(VERSION_FLAGS)
     for name in control.get("accelerators", {}):
         known |= ACCELERATOR_FLAGS[name]
@@ -126,6 +129,8 @@ def strike(control: dict, graph: str) -> None:
     if not strikes(control, graph):
         return
     fault = control["fault"]
+    if fault == "refuse":
+        raise FailedError(control["words"])
     if fault == "hang":
         sys.stdout.flush()
         time.sleep(3600)
@@ -166,7 +171,8 @@ def run(told: dict, value: dict, control: dict) -> None:
     init_us = int(1e6 * (time.perf_counter() - begin))
     say(f"The input model file size (MB): {len(content) / 1e6:.6g}")
     say(f"Initialized session in {init_us / 1e3:.6g}ms.")
-    factor = control.get("slow_down", 1.0)
+    slower = control.get("slow_down_in", {})
+    factor = next((by for place, by in slower.items() if place in os.getcwd()), control.get("slow_down", 1.0))
     dry = value["dry_run"]
     warmup = series(invoke, *((0, -1.0) if dry else (value["warmup_runs"], value["warmup_min_secs"])),
                     value["max_secs"], factor)  # fmt: skip
@@ -179,6 +185,8 @@ def run(told: dict, value: dict, control: dict) -> None:
     say("Memory footprint delta from the start of the tool (MB): init=3.5 overall=4.25")
     if value["enable_op_profiling"]:
         write_profile(value["op_profiling_output_file"], operators, regular)
+    if "record" in control:
+        add_record(control, content, regular)
 
 
 def sleeper(content: bytes, low_ms: float, high_ms: float):
@@ -292,6 +300,16 @@ def write_profile(path: str, operators: list[str], regular: list[int]) -> None:
         f"Timings (microseconds): count={len(regular)} curr={regular[-1]}\n"
         "Memory (bytes): count=0\n1 nodes observed\n\n\n"
     )
+
+
+def add_record(control: dict, content: bytes, regular: list[int]) -> None:
+    ranked = sorted(regular)
+    line = {"model": zlib.crc32(content), "count": len(regular), "min_us": ranked[0],
+            "median_us": ranked[len(ranked) // 2], "sum_us": sum(regular),
+            "began": control["started"], "ended": time.time()}  # fmt: skip
+    out = os.open(control["record"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(out, json.dumps(line).encode() + b"\n")
+    os.close(out)
 
 
 def read_control(path: str) -> dict:

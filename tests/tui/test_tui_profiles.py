@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fdi_tui.data.profile_files import read_head
 from screens import in_loop, screen_text, until, until_shown
+from textual.widgets import Input
 
 from fdi_keras.cli import main
 from fdi_keras.errors import ProfileNotFoundError, UsageError
@@ -95,6 +96,13 @@ def test_the_verbs(own, capsys):
     assert "$.overhead_ms" in err
 
 
+async def type_in(pilot, key, text):
+    """Open a form of one line, and give it this."""
+    await pilot.press(key)
+    pilot.app.screen.query_one(Input).value = text
+    await pilot.press("enter")
+
+
 @in_loop
 async def test_the_room(make_app, state, tmp_path, monkeypatch):
     shutil.copy(RECORDED, state / "profiles" / "another.json")
@@ -105,12 +113,12 @@ async def test_the_room(make_app, state, tmp_path, monkeypatch):
         await until_shown(pilot, "another", "broken", "local", "with-the-library")
         await pilot.press("v")
         await until_shown(pilot, "nothing is wrong with it")
-        await pilot.press("r", *["backspace"] * len("another"), *"a b/c", "enter")
+        await type_in(pilot, "r", "a b/c")
         await until_shown(pilot, "letters, digits")
-        await pilot.press("r", *["backspace"] * len("another"), *"renamed", "enter")
+        await type_in(pilot, "r", "renamed")
         await until_shown(pilot, "renamed")
         await until(pilot, lambda: (state / "profiles" / "renamed.json").exists())
-        await pilot.press("w", *["backspace"] * len("renamed.json"), *str(tmp_path / "copy.json"), "enter")
+        await type_in(pilot, "w", str(tmp_path / "copy.json"))
         await until(pilot, lambda: (tmp_path / "copy.json").exists(), "a copy")
         await pilot.press("slash", *"renamed", "enter", "x", "escape")
         await pilot.pause(0.1)

@@ -20,6 +20,8 @@ MOST_LINES = 2_000
 #: The rate is that of the last seconds, so that it follows a change of kinds.
 RATE_OVER_S = 60.0
 LONGEST_NAME = 60
+#: No operator takes less than a femtosecond or longer than ten days: that is not a time.
+LEAST_MS, MOST_MS = 1e-12, 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class Campaign:
     def _measurement(self, event: Event) -> None:
         index, median = _index(event), _number(event.get("median_ms"))
         kind, dims = _text(event.get("kind")), _dims(event.get("dims"))
-        if index is None or median is None or median <= 0 or not kind:
+        if index is None or median is None or not LEAST_MS <= median <= MOST_MS or not kind:
             return
         self._forget(index)
         reading = Reading(index, kind, dims, median, _number(event.get("iqr_ms")) or 0.0, _at(event))

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from fdi_keras.devices.adb.phone import PhoneLink
 from fdi_keras.text import clean
+
+#: Longer values, or such with characters that are not printable, are not what Android keeps there.
+LONGEST_VALUE = 1000
+
+
+def _keepable(value: str | None) -> bool:
+    """Whether a value can be put back as it was."""
+    return value is None or (len(value) <= LONGEST_VALUE and value.isprintable() and "\ufffd" not in value)
 
 
 class Setting(msgspec.Struct, frozen=True, tag="setting"):
@@ -26,6 +36,13 @@ class Setting(msgspec.Struct, frozen=True, tag="setting"):
         """Itself with what is set now; None when that is the wanted value already."""
         now = self._now(link)
         return None if now == self.value else msgspec.structs.replace(self, before=now)
+
+    @property
+    def obstacle(self) -> str:
+        """Why it must not be changed, or nothing."""
+        if _keepable(self.before):
+            return ""
+        return f"setting {self.name} has a strange value and stays as it is: {clean(self.before, 60)!r}."
 
     def apply(self, link: PhoneLink) -> str:
         """Change it; what went wrong, or nothing."""
@@ -60,6 +77,8 @@ class Setting(msgspec.Struct, frozen=True, tag="setting"):
 
 class FixedPerformance(msgspec.Struct, frozen=True, tag="fixed_performance"):
     """The mode in which a phone keeps to clocks that it can hold; it cannot be asked for its state."""
+
+    obstacle: ClassVar[str] = ""
 
     def looked_up(self, link: PhoneLink) -> FixedPerformance | None:
         """Itself, on Android 11 and later."""
@@ -97,6 +116,13 @@ class Property(msgspec.Struct, frozen=True, tag="property"):
         """Itself with what is set now; None when that is the wanted value already."""
         now = self._now(link)
         return None if now == self.value else msgspec.structs.replace(self, before=now)
+
+    @property
+    def obstacle(self) -> str:
+        """Why it must not be changed, or nothing."""
+        if _keepable(self.before):
+            return ""
+        return f"property {self.name} has a strange value and stays as it is: {clean(self.before, 60)!r}."
 
     def apply(self, link: PhoneLink) -> str:
         """Change it; what went wrong, or nothing."""

@@ -82,6 +82,7 @@ class SteadyPhone:
         self.link = link
         self.notes: list[str] = []
         self.fixed = False
+        self._applied: list[Change] = []
         self._folder = _folder(state_dir)
         self._keep_binary = keep_binary
         self._wanted: list[Change] = [
@@ -122,14 +123,19 @@ class SteadyPhone:
 
         Raises:
             DeviceGoneError: it went away once more.
+            CommandFailedError: it does not take what it took before: it is still starting.
         """
         self._wake()
         for change in _read(self._record).changes:
-            self._apply(change)
+            problem = change.apply(self.link)
+            if problem and change in self._applied:
+                raise CommandFailedError(problem)
 
     def _change(self, phone: str) -> None:
         self._wake()
-        changes = [change for change in (wanted.looked_up(self.link) for wanted in self._wanted) if change]
+        found = [change for change in (wanted.looked_up(self.link) for wanted in self._wanted) if change]
+        changes = [change for change in found if not change.obstacle]
+        self.notes += [change.obstacle for change in found if change.obstacle]
         record = Record(phone, os.getpid(), socket.gethostname(), time.time(), changes)
         _write(self._record, record)
         for change in changes:
@@ -140,8 +146,9 @@ class SteadyPhone:
         problem = change.apply(self.link)
         if problem:
             self.notes.append(problem)
-        elif isinstance(change, FixedPerformance):
-            self.fixed = True
+            return
+        self._applied.append(change)
+        self.fixed = self.fixed or isinstance(change, FixedPerformance)
 
     def _wake(self) -> None:
         self.link.run(["input", "keyevent", "KEYCODE_WAKEUP"])

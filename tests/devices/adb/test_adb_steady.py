@@ -74,6 +74,20 @@ def test_every_value_comes_back(link, phone, value):
     assert phone.setting(AWAKE) == value
 
 
+@pytest.mark.parametrize("value", [b"x" * 200_000, b"\xff\xfe", b"two\nlines", b"\x1b[2J"])
+def test_a_value_that_could_not_be_put_back_is_not_changed(link, phone, value):
+    place = phone.state / "settings/global" / AWAKE
+    place.write_bytes(value + b"\n")
+    with SteadyPhone(link) as steady:
+        assert place.read_bytes() == value + b"\n"
+        assert steady.fixed
+    (note,) = steady.notes
+    assert "strange value" in note
+    assert len(note) < 300
+    assert note.isprintable()
+    assert place.read_bytes() == value + b"\n"
+
+
 def test_what_is_so_already_is_not_touched(link, phone):
     phone.write(f"settings/global/{AWAKE}", "7\n")
     with SteadyPhone(link):

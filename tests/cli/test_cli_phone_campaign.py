@@ -1,0 +1,99 @@
+"""``fdi profile`` and ``fdi measure`` on phones, as a user types them."""
+
+import json
+
+import pytest
+from stand_in_phone.tools import battery
+
+from fdi_keras.profile import load_profile
+from fdi_keras.profiling import build_probe
+
+
+@pytest.fixture
+def on(fdi, adb_server, tool):
+    """Runs a verb that sees the phones of the tests and has the tool."""
+    options = ("--adb", adb_server.server.label, "--benchmark-model", tool)
+    return lambda *words: fdi(*words, *options)
+
+
+def test_a_phone_is_profiled_and_its_profile_tells_nothing_private(on, phone, tmp_path):
+    out = tmp_path / "phone.json"
+    answer = on(
+        "profile", "--device", phone.serial, "--budget", "14", "--kinds", "dense", "--out", out, "--json"
+    )
+    assert answer.status == 0, answer.err
+    document = json.loads(answer.out)
+    assert document["measurements"] == 14
+    profile = load_profile(out)
+    assert profile.runtime.name == "benchmark_model"
+    assert profile.device.name == "Loopback Phone"
+    assert profile.device.details["soc"] == "LB8000"
+    assert phone.serial not in out.read_text()
+    assert (phone.state / "prop/ro.serialno").read_text().strip() not in out.read_text()
+    again = on("profile", "--device", phone.serial, "--resume", "--budget", "16", "--out", out, "--json")
+    assert json.loads(again.out)["measurements"] == 16
+
+
+def test_two_phones_of_a_model_share_the_work_and_an_unknown_one_stops_none(on, make_phone):
+    first, second = make_phone("a"), make_phone("b")
+    words = [word for serial in (first.serial, second.serial, "nobody") for word in ("--device", serial)]
+    answer = on("profile", *words, "--budget", "60", "--kinds", "relu", "--json")
+    assert answer.status == 1
+    document = json.loads(answer.out)
+    assert "no device 'nobody'" in document["nobody"]["error"]
+    one, two = document[first.serial], document[second.serial]
+    if one == two:  # they agreed: one profile of all that both have timed
+        assert one["measurements"] == 60
+        assert "measured on several devices of one model" in one["warnings"][-1]
+    else:  # on a busy computer they need not
+        assert "the devices do not agree" in one["warnings"][-1]
+        assert one["measurements"] + two["measurements"] == 60 + 40
+
+
+def test_runtimes_have_profiles_of_their_own(on, phone):
+    answer = on("profile", "--device", phone.serial, "--budget", "6", "--kinds", "relu", "--cores", "little",
+                "--delegate", "none", "--threads", "2", "--json")  # fmt: skip
+    assert answer.status == 0, answer.err
+    name = json.loads(answer.out)["profile"]
+    assert name.endswith("-none-little-2-threads.json")
+    assert load_profile(name).runtime.cpu_mask == "f"
+
+
+def test_a_network_is_measured_with_its_operators(on, make_phone, tmp_path):
+    phone = make_phone("counting", simpleperf=True)
+    model = tmp_path / "net.tflite"
+    model.write_bytes(build_probe("dense", {"in_channels": 64, "out_channels": 64}))
+    words = ("measure", model, "--device", phone.serial, "--seconds", "0.2", "--counters")
+    answer = on(*words)
+    assert answer.status == 0, answer.err
+    for text in (
+        "FULLY_CONNECTED",
+        "100 %",
+        "median of",
+        "with benchmark_model",
+        "cache references an inference",
+    ):
+        assert text in answer.out
+    document = json.loads(on(*words, "--json").out)
+    assert document["operators"][0]["kind"] == "FULLY_CONNECTED"
+    assert document["cache_references"] > document["cache_misses"] > 0
+    assert document["median_ms"] > 0
+
+
+def test_choices_for_phones_are_refused_on_this_computer(fdi, tmp_path):
+    model = tmp_path / "net.tflite"
+    model.write_bytes(build_probe("dense", {"in_channels": 64, "out_channels": 64}))
+    for choice in (("--delegate", "gpu"), ("--cores", "big"), ("--precision", "float16")):
+        answer = fdi("measure", model, *choice)
+        assert answer.status == 2
+        assert "a choice for phones" in answer.err
+
+
+def test_energy_of_a_plugged_phone_is_refused_in_words(on, phone):
+    phone.write("battery", battery(charging=True))
+    answer = on(
+        "profile", "--device", phone.serial, "--budget", "6", "--kinds", "relu", "--energy", "0.05", "--json"
+    )
+    assert answer.status == 0, answer.err
+    (warning,) = (w for w in json.loads(answer.out)["warnings"] if "energy of an invocation" in w)
+    assert "Unplug it and measure over Wi-Fi" in warning
