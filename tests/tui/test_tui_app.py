@@ -9,7 +9,6 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import pytest
 from fdi_tui.app import ROOMS
 from fdi_tui.widgets.table import Column, RowTable
 from screens import SIZES, in_loop, screen_text, until, until_shown
@@ -27,7 +26,7 @@ async def walk():
     root = Path({root!r})
     command = [sys.executable, {watching!r}]
     app = FdiApp(Sources(root, root / "profiles", command=command), settings_file=root / "s.json")
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         for keys in "12oooo3vvdj4j5vc":
             await pilot.press(keys)
             await asyncio.sleep(0.15)
@@ -54,29 +53,31 @@ def test_the_first_frame_needs_little():
     assert not {"numpy", "adbutils", "fdi_keras.devices"} & set(loaded)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
 @in_loop
-async def test_every_key_of_every_room_can_be_pressed(make_app, state, size):
+async def test_every_key_of_every_room_can_be_pressed_at_every_size(make_app, state):
     from fdi_tui.keys import keys_of
 
     app = make_app(state, "devices")
-    async with app.run_test(size=size, notifications=True) as pilot:
+    async with app.run_test(size=SIZES[0], notifications=True) as pilot:
         await until_shown(pilot, "R58M12ABCDE")
         for number, room in enumerate(ROOMS, 1):
             await pilot.press("escape", str(number))
-            groups = (room, "app", "table", "plot", "tree") if size == SIZES[0] else (room,)
-            for key in (key for group in groups for key in keys_of(group)):
-                if key.id in ("app.quit", "app.picture", "app.export") or key.id.startswith("app.room_"):
-                    continue
-                app.simulate_key(key.keys.split(",")[0].strip())
-                await asyncio.sleep(0.01)
-                while len(app.screen_stack) > 1:
-                    app.pop_screen()
+            for size in SIZES:
+                await pilot.resize_terminal(*size)
+                groups = (room, "app", "table", "plot", "tree") if size == SIZES[0] else (room,)
+                for key in (key for group in groups for key in keys_of(group)):
+                    if key.id in ("app.quit", "app.picture", "app.export") or key.id.startswith("app.room_"):
+                        continue
+                    app.simulate_key(key.keys.split(",")[0].strip())
+                    await asyncio.sleep(0.01)
+                    while len(app.screen_stack) > 1:
+                        await pilot.pause()  # a panel that is not yet mounted cannot leave
+                        await pilot.press("escape")
+                await pilot.pause()
+                assert "\x1b" not in screen_text(app)
             await pilot.press("escape", "tab", "f", "f")
             while len(app.screen_stack) > 1:
                 await pilot.press("escape")
-        assert app.is_running
-        assert "\x1b" not in screen_text(app)
     assert app.faults == []
 
 
