@@ -244,9 +244,10 @@ class Session:
     def _measured(self, event: Event) -> None:
         median, spread = number(event.get("median_ms")), number(event.get("iqr_ms"))
         where = " ".join(_name(event.get(key)) for key in ("device", "runtime")).strip()
+        others = event.get("beside")
         beside = tuple(
             (_name(other.get("model")), number(other.get("median_ms")))
-            for other in (event.get("beside") if isinstance(event.get("beside"), list) else [])[:8]
+            for other in (others[:8] if isinstance(others, list) else [])
             if isinstance(other, dict)
         )
         self.measured.append(Measured(number(event.get("time")), median, spread, where, beside))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fdi_tui.data.profile_files import ProfileFolders
 from fdi_tui.keys import bindings
 from fdi_tui.screens.room import Room
 from fdi_tui.screens.rules_text import Setting, axis_time, comparison_columns, described, measurement_columns
@@ -106,6 +107,7 @@ class RulesRoom(Room):
                 yield RowTable(comparison_columns(), name_of_export="comparison", id="comparison")
 
     def on_mount(self) -> None:
+        self._folders = ProfileFolders(self.app.sources.profiles, self.app.sources.bundle)
         self.add_class("-view-curve")
         self.query_one(Plot).ascii = self.app.settings.ascii
         self.query_one(RuleTree).focus()
@@ -140,11 +142,12 @@ class RulesRoom(Room):
             self._problem = str(error)
 
     def _usual(self) -> Path:
-        """The newest of the user's own profiles, else one that was installed with the library."""
+        """The newest of the user's own profiles that can be read, else one that was installed with the library."""
         from fdi_keras.profile import bundled_profiles, find_profile
 
-        own = sorted(self.app.sources.profiles.glob("*.json"), key=lambda path: -path.stat().st_mtime)
-        return own[0] if own else find_profile((bundled_profiles() or ["local"])[0])
+        own = [file for file in self._folders.read() if file.own and not file.problem]
+        newest = max(own, key=lambda file: file.path.stat().st_mtime, default=None)
+        return newest.path if newest else find_profile((bundled_profiles() or ["local"])[0])
 
     def _file_of(self, name: str | Path) -> tuple[Path, float]:
         from fdi_keras.profile import find_profile
