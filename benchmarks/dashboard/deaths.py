@@ -76,8 +76,8 @@ def _campaign(work: Path) -> Row:
             before = journal.read_bytes().count(b'"event":"measurement"')
             terminal.send("c")
             resumed = _wait_for(journal, b'"event":"resumed"', 60) and _wait_for_more(journal, before, 60)
-            terminal.send("x")
             terminal.settle(0.3, 2.0)
+            terminal.press("x", "(y)")  # it asks
             terminal.send("y")
             stopped = resumed and _wait_for(journal, b'"event":"interrupted"', 60)
             terminal.quit()
