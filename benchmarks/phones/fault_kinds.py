@@ -135,10 +135,17 @@ def out_of_space(victim: Victim, rng: random.Random) -> bool:
 
 
 def too_hot(victim: Victim, rng: random.Random) -> bool:
+    """Until the campaign has seen it, which asks between its batches."""
+
+    def waits() -> int:
+        return sum(b'"event":"waiting"' in line for line in victim.lines())
+
+    before = waits()
     victim.phone.write("thermal", thermal(rng.randrange(2, 6)))
-    time.sleep(rng.uniform(0.2, 1.0))
+    struck = victim.until(lambda: waits() > before, 10.0)
+    time.sleep(rng.uniform(0.0, 0.5))
     victim.phone.write("thermal", thermal(0))
-    return True
+    return struck
 
 
 def _tool_fault(fault: str) -> Fault:
@@ -198,7 +205,7 @@ FAULTS: dict[str, tuple[Fault, int]] = {
     "frozen": (frozen, 3),
     "rebooted": (reboot, 3),
     "out of space": (out_of_space, 3),
-    "too hot": (too_hot, 1),
+    "too hot": (too_hot, 2),
     "tool crashes": (_tool_fault("crash"), 2),
     "tool hangs": (_tool_fault("hang"), 2),
     "tool prints garbage": (_tool_fault("garbage"), 2),

@@ -29,6 +29,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from hurt_campaign import KINDS
 from stand_in_phone import StandInPhone, quiet_environment
 
 from benchmarks.phones.fault_kinds import FAULTS, Victim
@@ -44,9 +45,6 @@ from fdi_keras.profiling.probes import build_probe
 
 #: The campaign, in a process of its own.
 SCRIPT = ROOT / "tests" / "profiling" / "hurt_campaign.py"
-sys.path.insert(0, str(SCRIPT.parent))
-
-from hurt_campaign import KINDS  # noqa: E402
 
 #: Configurations of a campaign, and faults in it at most.
 COUNT, FAULTS_EACH = 40, 6

@@ -14,9 +14,6 @@ import argparse
 import random
 import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "devices" / "benchmark_model"))
 
 from fuzzing import Tally, try_batch, try_text
 from recorded_outputs import recorded

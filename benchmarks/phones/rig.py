@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from stand_in_phone import RealAdbServer
+from stand_in_tool.server import ToolServer
 
-from stand_in_phone import RealAdbServer  # noqa: E402
-from stand_in_tool.server import ToolServer  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 #: Modules of the parts, by number.
 PARTS = {

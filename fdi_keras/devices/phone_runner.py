@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 #: Seconds of timed executions of each probe of a campaign (our choice): the tool does not stop when
 #: its readings agree, and another probe is worth more than a more exact one.
-PROBE_S = 0.1
+PROBE_S = 0.05
 
 #: Seconds of a run with the tool's profiler.
 TABLE_S = 1.0
