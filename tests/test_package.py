@@ -94,11 +94,23 @@ def test_data_flows_one_way(room):
 def test_the_dashboard_imports_nothing_that_learns_or_trains():
     import fdi_tui
 
-    allowed = ("errors", "text", "journal", "operators", "devices", "profiling", "execution_time", "profile", "cli")
+    allowed = (
+        "errors",
+        "text",
+        "journal",
+        "operators",
+        "devices",
+        "profiling",
+        "execution_time",
+        "profile",
+        "cli",
+    )
     for path in Path(fdi_tui.__file__).parent.rglob("*.py"):
         for name in imports_of(path):
             parts = name.split(".")
-            assert parts[0] not in ("keras", "tensorflow", "sklearn", "scipy", "adbutils"), f"{path} imports {name}"
+            assert parts[0] not in ("keras", "tensorflow", "sklearn", "scipy", "adbutils"), (
+                f"{path} imports {name}"
+            )
             if parts[0] == "fdi_keras" and len(parts) > 1:
                 assert parts[1] in allowed, f"{path} imports {name}"
             if path.parent.name == "data":

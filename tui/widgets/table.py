@@ -15,6 +15,8 @@ from fdi_keras.text import clean
 
 #: No cell is longer (our choice); the whole text is in exports and details.
 LONGEST_CELL = 120
+#: Of more rows that come or go at once, all are filled in anew.
+MOST_SINGLY = 60
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class RowTable(DataTable[Cell]):
         self._shown: dict[str, tuple[Cell, ...]] = {}
         self._order: list[str] = []
         self._columns_now: list[Column] = []
+        self._made: dict[str, tuple[Mapping[str, Any], tuple[Cell, ...]]] = {}
 
     # What rooms ask of it
 
@@ -180,7 +183,7 @@ class RowTable(DataTable[Cell]):
 
     def _set_columns(self) -> None:
         self.clear(columns=True)
-        self._shown, self._order = {}, []
+        self._shown, self._order, self._made = {}, [], {}
         self._columns_now = self._columns_that_fit()
         for column in self._columns_now:
             self.add_column(Text(column.label), key=column.key)
@@ -190,26 +193,30 @@ class RowTable(DataTable[Cell]):
             return
         chosen, at = self.chosen, self.cursor_row
         before = (chosen, self._shown.get(chosen or ""))
-        cells = {key: self._cells(key, row) for key, row in self._rows.items()}
+        made = {
+            key: known if (known := self._made.get(key)) and known[0] == row else (row, self._cells(key, row))
+            for key, row in self._rows.items()
+        }
+        self._made = made
+        cells = {key: of_row for key, (_, of_row) in made.items()}
         order = self._ordered([key for key in cells if self._passes(cells[key])])
         self._heads()
-        if order == self._order:
-            for key in order:
-                self._update_row(key, cells[key])
-        elif set(order) == set(self._order) or (
-            set(self._order) <= set(order) and len(order) - len(self._order) < 50
-        ):
-            for key in order:
-                if key in self._shown:
-                    self._update_row(key, cells[key])
-                else:
-                    self.add_row(*cells[key], key=key)
-            place = {key: number for number, key in enumerate(order)}
-            self.sort(self._columns_now[0].key, key=lambda cell: place[cell.row])
-        else:
+        gone, new = set(self._order) - set(order), set(order) - set(self._order)
+        if len(gone) + len(new) > MOST_SINGLY:
             self.clear()
             for key in order:
                 self.add_row(*cells[key], key=key)
+        else:
+            for key in gone:
+                self.remove_row(key)
+            for key in order:
+                if key in new:
+                    self.add_row(*cells[key], key=key)
+                elif self._shown[key] is not cells[key]:
+                    self._update_row(key, cells[key])
+            if new or [key for key in self._order if key not in gone] != order:
+                place = {key: number for number, key in enumerate(order)}
+                self.sort(self._columns_now[0].key, key=lambda cell: place[cell.row])
         self._order = order
         self._shown = {key: cells[key] for key in order}
         if chosen in self._shown:
