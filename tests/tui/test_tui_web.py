@@ -41,7 +41,17 @@ def test_it_is_served(state):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     env = {**os.environ, "FDI_STATE": str(state), "FDI_DATA": str(state), "FDI_ADB": "none"}
-    command = [sys.executable, "-m", "fdi_keras", "dashboard", "--web", "--port", str(port), "--screen", "campaign"]
+    command = [
+        sys.executable,
+        "-m",
+        "fdi_keras",
+        "dashboard",
+        "--web",
+        "--port",
+        str(port),
+        "--screen",
+        "campaign",
+    ]
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         asyncio.run(asyncio.wait_for(first_frame(port, b"local-litert-xnnpack"), 30))
