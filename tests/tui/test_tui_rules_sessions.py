@@ -27,9 +27,10 @@ async def test_rules_and_sessions_look_as_they_did(make_app, state, size):
         await until_shown(pilot, "dense", "relu", "measured")
         await settled(pilot)
         check_golden(app, "rules")
-        await pilot.press("v")
-        await settled(pilot)
-        check_golden(app, "rules-measurements")
+        if size[1] < 34:  # on larger screens they stand below the curve
+            await pilot.press("v")
+            await settled(pilot)
+            check_golden(app, "rules-measurements")
         await pilot.press("c", "enter")
         await until_shown(pilot, "beside")
         await settled(pilot)
@@ -38,11 +39,10 @@ async def test_rules_and_sessions_look_as_they_did(make_app, state, size):
         await until_shown(pilot, "tiny: finished", "predicted latency")
         await settled(pilot)
         check_golden(app, "sessions")
-        for view in ("widths", "done", "journal"):
+        for view in ("widths", "done") if size[1] < 34 else ():
             await pilot.press("v")
             await settled(pilot)
-            if view != "journal":  # as wide as its longest line
-                check_golden(app, f"sessions-{view}")
+            check_golden(app, f"sessions-{view}")
     assert app.faults == []
 
 
