@@ -24,9 +24,10 @@ def clean(text: object, most: int | None = None) -> str:
     whole = str(text)
     one_line = " ".join((whole if most is None else whole[: 4 * most + 4]).splitlines())
     if not one_line.isprintable():
-        # Cc steers terminals, Cf turns the direction of writing, Cs cannot be encoded.
+        # Steers terminals (Cc), turns the direction of writing (Cf), cannot be encoded (Cs), or has no
+        # known width (Cn, Co); spaces of other widths are spaces.
         one_line = "".join(
-            c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
+            c if c.isprintable() else " " if unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
             for c in one_line
         )
     if most is not None and len(one_line) > most:
