@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fdi_tui.keys import bindings
-from fdi_tui.screens.room import Room
+from fdi_tui.screens.room import SETTLED_S, Room, settle
 from fdi_tui.screens.rules_text import Setting, axis_time, comparison_columns, described, measurement_columns
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.choose import Choose
@@ -188,6 +188,7 @@ class RulesRoom(Room):
             rows = {c.kind: c._asdict() for c in compare(profile, self._beside)}
             self.query_one("#comparison", RowTable).show_rows(rows)
         self._stand(Place(kind, trees[kind]))
+        self.set_timer(SETTLED_S, settle)  # its measurements are many small objects
 
     @on(RuleTree.Stood)
     def _stood(self, event: RuleTree.Stood) -> None:
