@@ -87,6 +87,10 @@ class Journal:
             **fields,
         )
 
+    def resume(self, **fields: Any) -> None:
+        """Write the ``resumed`` event of another process that goes on with this journal."""
+        self.write("resumed", pid=os.getpid(), host=socket.gethostname(), **fields)
+
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; it has left this process when the call returns."""
         line = msgspec.json.encode({"event": event, "time": round(time.time(), 3), **fields}, enc_hook=_plain)

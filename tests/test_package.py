@@ -85,5 +85,33 @@ def test_data_flows_one_way(room):
             parts = name.split(".")
             if parts[0] == "fdi_keras" and len(parts) > 1:
                 assert parts[1] not in above, f"{path.name} of {room} imports {name}"
+            if parts[0] == "fdi_tui":
+                assert room == "cli", f"{path} imports {name}"
             if parts[0] in ("keras", "tensorflow"):
                 assert room in ("networks", "compression", "cli"), f"{path} imports {name}"
+
+
+def test_the_dashboard_imports_nothing_that_learns_or_trains():
+    import fdi_tui
+
+    allowed = (
+        "errors",
+        "text",
+        "journal",
+        "operators",
+        "devices",
+        "profiling",
+        "execution_time",
+        "profile",
+        "cli",
+    )
+    for path in Path(fdi_tui.__file__).parent.rglob("*.py"):
+        for name in imports_of(path):
+            parts = name.split(".")
+            assert parts[0] not in ("keras", "tensorflow", "sklearn", "scipy", "adbutils"), (
+                f"{path} imports {name}"
+            )
+            if parts[0] == "fdi_keras" and len(parts) > 1:
+                assert parts[1] in allowed, f"{path} imports {name}"
+            if path.parent.name == "data":
+                assert parts[0] != "textual", f"{path} imports {name}"

@@ -20,12 +20,16 @@ INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 
 #: Verb: where it lives, and its line in ``fdi --help``, which must import none of them.
 VERBS = {
+    "dashboard": ("fdi_keras.cli.dashboard:dashboard", "Everything that is going on, on one screen."),
     "devices": ("fdi_keras.cli.devices:devices", "List the devices that models can be timed on."),
     "doctor": ("fdi_keras.cli.doctor:doctor", "Check what a campaign on a phone needs."),
     "connect": ("fdi_keras.cli.connect:connect", "Attach a phone over Wi-Fi."),
     "pair": ("fdi_keras.cli.pair:pair", "Make this computer known to a phone, for Wi-Fi."),
     "profile": ("fdi_keras.cli.profile:profile", "Time operators on a device and learn its profile."),
+    "campaigns": ("fdi_keras.cli.campaigns:campaigns", "List campaigns, stop one, learn from one."),
+    "profiles": ("fdi_keras.cli.profiles:profiles", "List, rename, copy, delete and validate profiles."),
     "rules": ("fdi_keras.cli.rules:rules", "Show what a profile has learned, as rules in words."),
+    "sessions": ("fdi_keras.cli.sessions:sessions", "List compression sessions, or show one."),
     "predict": ("fdi_keras.cli.predict:predict", "Predict the latency of a model, operator by operator."),
     "measure": ("fdi_keras.cli.measure:measure", "Time a model on a device, for real."),
     "minima": ("fdi_keras.cli.minima:minima", "Find the widths at which more channels cost nothing."),
@@ -77,6 +81,7 @@ class LazyGroup(click.Group):
     Environment:
       FDI_DATA    folder of your own profiles (in its folder 'profiles')
       FDI_STATE   folder of journals, from which campaigns are resumed
+      FDI_CONFIG  folder of the dashboard's settings
       FDI_ADB     adb servers to look for phones at, HOST:PORT with commas between
       FDI_DEBUG   1: show the traceback of every error
       NO_COLOR    any text: no colors
@@ -98,7 +103,12 @@ def fdi(ctx: click.Context) -> None:
     Compression itself is done in Python: see 'fdi demo' and fdi_keras.prunable.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from fdi_keras.cli.dashboard import is_possible, open_dashboard
+
+        if is_possible():
+            open_dashboard()
+        else:
+            click.echo(ctx.get_help())
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fdi_keras.cli import console
-from fdi_keras.cli.options import adb_option, json_option
+from fdi_keras.cli.options import FiniteRange, adb_option, json_option
 
 
 @click.command(
@@ -20,8 +20,14 @@ from fdi_keras.cli.options import adb_option, json_option
 )
 @adb_option
 @click.option("--watch", is_flag=True, help="Follow what is plugged in and out, until Ctrl-C.")
+@click.option(
+    "--every",
+    type=FiniteRange(min=1),
+    metavar="S",
+    help="With --watch: ask phones again every S seconds, for battery and temperature.",
+)
 @json_option
-def devices(adb: tuple[str, ...], watch: bool, as_json: bool) -> None:
+def devices(adb: tuple[str, ...], watch: bool, every: float | None, as_json: bool) -> None:
     """List the devices that models can be timed on: this computer, and phones over adb.
 
     The id in the first column is what --device takes. A device that is not ready says in a
@@ -31,10 +37,12 @@ def devices(adb: tuple[str, ...], watch: bool, as_json: bool) -> None:
     JSON: a list of objects with id, name, kind, state and details; with --watch, one object a
     line with time, event (appeared, changed, gone, problem), device and note.
     """
+    if every is not None and not watch:
+        raise click.UsageError("--every goes with --watch.")
     if watch:
         from fdi_keras.cli.devices_watch import watch_devices
 
-        watch_devices(adb, as_json)
+        watch_devices(adb, as_json, every)
         return
     from fdi_keras.devices import find_devices
 

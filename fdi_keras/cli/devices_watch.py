@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,7 +22,7 @@ from fdi_keras.devices.adb.server import AdbServer
 SIGNS = {"appeared": "+", "changed": "~", "gone": "-", "problem": "!"}
 
 
-def watch_devices(adb: Sequence[str], as_json: bool) -> None:
+def watch_devices(adb: Sequence[str], as_json: bool, every_s: float | None = None) -> None:
     """Show what happens until Ctrl-C, then exit with the status of an interruption."""
     servers = servers_told(adb)
     screen = console.stdout()
@@ -33,17 +35,41 @@ def watch_devices(adb: Sequence[str], as_json: bool) -> None:
             show = _print_line
         try:
             show(DeviceEvent("appeared", LocalDevice().info))
-            asyncio.run(_follow(servers, show))
+            asyncio.run(_follow(servers, show, every_s))
         except KeyboardInterrupt:
             from fdi_keras.cli.app import INTERRUPTED
 
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-async def _follow(servers: Sequence[AdbServer], show: Callable[[DeviceEvent], None]) -> None:
-    async with contextlib.aclosing(follow_devices(servers)) as events:
-        async for event in events:
-            show(event)
+async def _follow(
+    servers: Sequence[AdbServer], show: Callable[[DeviceEvent], None], every_s: float | None
+) -> None:
+    """Follow until Ctrl-C, or until nobody reads any more: that might not show for hours otherwise."""
+
+    async def follow() -> None:
+        async with contextlib.aclosing(follow_devices(servers, every_s)) as events:
+            async for event in events:
+                show(event)
+        await asyncio.Event().wait()  # without a server nothing can happen; Ctrl-C ends that too
+
+    following = asyncio.create_task(follow())
+    while not following.done():
+        await asyncio.wait([following], timeout=1.0)
+        if _reader_is_gone():
+            following.cancel()
+            return
+    await following
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output is a pipe with nobody at its other end."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout, 0)
+        return any(what & select.POLLERR for _, what in poll.poll(0))
+    except (AttributeError, OSError, ValueError, TypeError):  # no poll() on Windows; a captured output
+        return False
 
 
 def _print_json(event: DeviceEvent) -> None:

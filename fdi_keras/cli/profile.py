@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +117,7 @@ def profile(
 
     begin = time.monotonic()
     try:
-        with _progress(devices, quiet=as_json) as report:
+        with _ended_kindly(), _progress(devices, quiet=as_json) as report:
             learned = profile_devices(
                 devices,
                 minutes=minutes,
@@ -143,6 +146,19 @@ def profile(
     return int(any(isinstance(result, FdiError) for result in learned.values()))
 
 
+@contextlib.contextmanager
+def _ended_kindly() -> Iterator[None]:
+    """Let SIGTERM be what Ctrl-C is, for campaigns that a service manager or the dashboard ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _print(learned: Mapping[str, DeviceProfile | FdiError], out: Path | None, seconds: float) -> None:
     from fdi_keras.cli.campaign_view import print_result
 
@@ -164,8 +180,6 @@ def _path(profile: DeviceProfile, out: Path | None) -> Path:
 
 def _progress(devices: Sequence[str], quiet: bool) -> Any:
     if quiet:
-        import contextlib
-
         return contextlib.nullcontext()
     from fdi_keras.cli.campaign_view import campaign_progress
 

@@ -296,10 +296,22 @@ def measure_interleaved(
     choice = msgspec.structs.replace(runtime or RuntimeChoice(), threads=threads)
     with open_runner(device, choice) as runner:
         measured = time_networks(runner, contents, device, seconds)
+    # A session also keeps what was timed beside its network, mostly the network before compression.
+    beside = [
+        {"model": _name_of(model), "median_ms": result.median_ms}
+        for model, result in zip(models, measured, strict=True)
+        if not has_history(model)
+    ]
     for model, result in zip(models, measured, strict=True):
         if has_history(model):
-            history_of(model).write("measured", **result.to_dict())
+            history_of(model).write("measured", **result.to_dict(), **({"beside": beside} if beside else {}))
     return measured
+
+
+def _name_of(model: Any) -> str:
+    if isinstance(model, (str, os.PathLike)):
+        return Path(model).name
+    return str(getattr(model, "name", "a model"))
 
 
 def time_networks(

@@ -271,7 +271,7 @@ def _run_all(stations: Sequence[Station], tell: Callable[[str], Progress | None]
     surprises: list[BaseException] = []
     stop = threading.Event()
 
-    def campaign(station: Station) -> None:
+    def campaign(station: Station, ended: threading.Event) -> None:
         told = tell(station.name)
 
         def report(state: CampaignProgress) -> None:
@@ -286,18 +286,21 @@ def _run_all(stations: Sequence[Station], tell: Callable[[str], Progress | None]
             errors[station.name] = error
         except BaseException as error:
             surprises.append(error)
+        finally:
+            ended.set()
 
-    threads = [threading.Thread(target=campaign, args=[station], daemon=True) for station in stations]
-    for thread in threads:
-        thread.start()
+    # Not Thread.join(): one that Ctrl-C interrupts takes the thread for ended (Python before 3.13).
+    endings = [threading.Event() for _ in stations]
+    for station, ended in zip(stations, endings, strict=True):
+        threading.Thread(target=campaign, args=[station, ended], daemon=True).start()
     try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
+        for ended in endings:
+            while not ended.wait(0.2):
+                pass
     except KeyboardInterrupt:
         stop.set()
-        for thread in threads:
-            thread.join()
+        for ended in endings:
+            ended.wait()
         raise
     if surprises:
         raise surprises[0]

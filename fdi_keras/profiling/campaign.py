@@ -218,7 +218,7 @@ class _Campaign:
         self._counters_missing = False
         self._away_s = 0.0
         if records:
-            journal.write("resumed", plan=plan, measurements=len(self._done), failures=len(self._failed))
+            journal.resume(plan=plan, measurements=len(self._done), failures=len(self._failed))
         else:
             journal.start("campaign", name=device.id, device=device, runtime=runner.runtime, plan=plan)
 

@@ -14,6 +14,7 @@ split one would test on what was as good as trained on.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import random
 from collections.abc import Iterator, Sequence
@@ -80,6 +81,20 @@ def design(kinds: Sequence[str] | None, count: int, seed: int = 0) -> list[Confi
     return list(itertools.islice(configurations(kinds, seed), count))
 
 
+def planned(kinds: Sequence[str] | None, count: int) -> dict[str, int]:
+    """How many of the first ``count`` configurations are of each kind, without making them.
+
+    Raises:
+        UsageError: an unknown kind.
+
+    >>> planned(["conv2d", "softmax"], 50)
+    {'conv2d': 44, 'softmax': 6}
+    """
+    names = check_kinds(kinds)
+    counts = collections.Counter(itertools.islice(_order(names), count))
+    return {name: counts[name] for name in names}
+
+
 def check_kinds(kinds: Sequence[str] | None) -> list[str]:
     """The kinds of a design, in the order of the table; UsageError for an unknown or empty choice."""
     if kinds is None:
@@ -104,12 +119,17 @@ def within_limits(kind: str, dims: Dims) -> bool:
 def _turns(kinds: list[str], seed: int) -> Iterator[Configuration]:
     """The kind that is furthest behind its share goes next, once all have their head start."""
     sources = {name: _of_kind(name, seed) for name in kinds}
+    for name in _order(kinds):
+        yield next(sources[name])
+
+
+def _order(kinds: list[str]) -> Iterator[str]:
     shares = {name: SHARES.get(name, OTHER_SHARE) for name in kinds}
     taken = dict.fromkeys(kinds, 0)
     while True:
         name = min(kinds, key=lambda k: (min(taken[k], HEAD_START), (taken[k] + 0.5) / shares[k]))
         taken[name] += 1
-        yield next(sources[name])
+        yield name
 
 
 def _of_kind(kind: str, seed: int) -> Iterator[Configuration]:

@@ -179,3 +179,21 @@ def test_what_the_converter_refuses_is_an_export_error():
     model = keras.Sequential([keras.Input((4,)), Python()])
     with pytest.raises(ExportError, match="failed"):
         fdi.export_litert(model)
+
+
+def test_a_session_keeps_what_was_timed_beside_its_network(tmp_path):
+    from fdi_keras.journal import Journal, read_journal
+    from fdi_keras.networks.history import history_of
+
+    before, after = (
+        keras.Sequential([keras.Input((4,)), L.Dense(width)], name=name)
+        for name, width in (("before", 8), ("after", 2))
+    )
+    journal = tmp_path / "net.jsonl"
+    with Journal(journal) as opened:
+        opened.start("session", session="net")
+    history_of(after).journal = str(journal)
+    timed = fdi.measure_interleaved([before, after], seconds=0.05)
+    (event,) = [event for event in read_journal(journal) if event["event"] == "measured"]
+    assert event["median_ms"] == timed[1].median_ms
+    assert event["beside"] == [{"model": "before", "median_ms": timed[0].median_ms}]

@@ -32,11 +32,18 @@ class DeviceEvent(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-async def follow_devices(servers: Sequence[AdbServer]) -> AsyncGenerator[DeviceEvent, None]:
+async def follow_devices(
+    servers: Sequence[AdbServer], again_s: float | None = None
+) -> AsyncGenerator[DeviceEvent, None]:
     """Phones as they come, change and go, without end; those that are there come first.
 
     A phone is described before it is told, which takes a slow one a second and never holds up
     the others. Close the iterator to stop.
+
+    Args:
+        servers: adb servers.
+        again_s: ask phones again so often, for battery and temperature; what has not changed is not
+            told. None: only when adb tells of a change.
     """
     news: asyncio.Queue[Sighting | tuple[_Key, AttachedPhone, DeviceInfo]] = asyncio.Queue()
 
@@ -49,9 +56,16 @@ async def follow_devices(servers: Sequence[AdbServer]) -> AsyncGenerator[DeviceE
         device = PhoneDevice(phone.serial, key[0], phone)
         await news.put((key, phone, await asyncio.to_thread(device.describe, DESCRIBE_S)))
 
+    async def ask_again(every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await asyncio.gather(*(describe(key, phone) for key, phone in listed.items()))
+
     listed: dict[_Key, AttachedPhone] = {}
     told: dict[_Key, DeviceInfo] = {}
     following = [asyncio.create_task(follow(server)) for server in servers]
+    if again_s is not None:
+        following.append(asyncio.create_task(ask_again(again_s)))
     describing: set[asyncio.Task[None]] = set()
     try:
         while True:
@@ -72,7 +86,8 @@ async def follow_devices(servers: Sequence[AdbServer]) -> AsyncGenerator[DeviceE
                         task.add_done_callback(describing.discard)
                 continue
             key, phone, info = item
-            if listed.get(key) == phone:  # else it has changed meanwhile, and is being asked again
+            # If it has changed meanwhile, it is being asked again.
+            if listed.get(key) == phone and told.get(key) != info:
                 event: Literal["appeared", "changed"] = "changed" if key in told else "appeared"
                 told[key] = info
                 yield DeviceEvent(event, info)

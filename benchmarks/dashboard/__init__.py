@@ -1,0 +1,1 @@
+"""The dashboard measured, see __main__."""

@@ -1,0 +1,198 @@
+"""Sessions as their journals tell them."""
+
+import json
+import math
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from fdi_tui.data.series import History, number
+from fdi_tui.data.sessions import Follower, Session, SessionFolders, decode_session_event
+from fdi_tui.data.tail import decode_event
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fdi_keras.journal import Journal, read_journal
+
+RECORDED = Path(__file__).parent / "recorded" / "session.jsonl"
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ("time", "pid", "host", "session", "model", "spaces", "epochs", "start_ms", "target_ms", "objective", "loss",
+          "latency_ms", "metrics", "strength", "widths", "changes", "predicted_ms", "predicted_before_ms", "median_ms",
+          "iqr_ms", "beside", "path", "bytes", "message", "reason", "seconds", "device", "runtime")  # fmt: skip
+NAMES = (
+    "started",
+    "epoch",
+    "prune",
+    "grow",
+    "measured",
+    "export",
+    "warning",
+    "failed",
+    "finished",
+    "another",
+)
+EVENTS = st.builds(
+    lambda name, fields: {"event": name, **fields},
+    st.sampled_from(NAMES),
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5),
+)
+
+
+def session_of(*events):
+    session = Session(Path("net.jsonl"))
+    for event in events:
+        session.take(event)
+    return session
+
+
+STARTED = {"event": "started", "session": "net", "start_ms": 2.0, "target_ms": 1.0, "epochs": 3,
+           "spaces": {"a": {"width": 16, "kept": None}, "out": {"width": 4, "kept": "the output"}}}  # fmt: skip
+
+
+def test_a_recorded_session_is_told_whole():
+    follower = Follower(RECORDED)
+    while follower.behind:
+        follower.read()
+    session = follower.session
+    events = list(read_journal(RECORDED))
+    epochs = [event for event in events if event["event"] == "epoch"]
+    assert session.name == events[0]["session"]
+    assert session.history.count == len(epochs)
+    x, y = session.history.column("value")
+    assert x.tolist() == [float(n) for n in range(1, len(epochs) + 1)]
+    assert y.tolist() == [event["latency_ms"] for event in epochs]
+    assert session.accuracy == "accuracy"
+    pruned = next(event for event in events if event["event"] == "prune")
+    assert {space.name: space.pruned for space in session.current_spaces()} == pruned["widths"]
+    assert {what for _, what, _ in session.happenings} >= {"started", "trained", "prune", "grow", "measured"}
+    assert follower.tail.problem == ""
+
+
+def test_grow_says_for_each_space_why():
+    session = session_of(
+        STARTED,
+        {"event": "prune", "widths": {"a": 7, "out": 4}, "predicted_before_ms": 2.0, "predicted_ms": 1.0,
+         "target_ms": 1.1},
+        {"event": "grow", "widths": {"a": 8, "out": 4}, "predicted_before_ms": 1.0, "predicted_ms": 1.0,
+         "changes": ["a: 7 -> 8, 1 -> 1 ms: free; a: width multiple of 8"]},
+    )  # fmt: skip
+    a, out = session.current_spaces()
+    assert (a.start, a.pruned, a.grown, a.now, a.kept) == (16, 7, 8, 8, 0.5)
+    assert a.why == "free; a: width multiple of 8"
+    assert out.why == "kept: the output"
+    texts = [text for _, _, text in session.happenings]
+    assert "removed 9 channels of 1 spaces, to meet 1.1 ms; predicted 2 ms -> 1 ms" in texts
+    assert "added 1 channels; predicted 1 ms -> 1 ms" in texts
+
+
+def test_an_energy_session_is_told_in_its_own_unit():
+    session = session_of(
+        {**STARTED, "objective": "energy", "start_mj": 5.0, "target_mj": 3.0, "start_ms": None},
+        {"event": "epoch", "energy_mj": 4.0, "latency_ms": 9.0},
+    )
+    assert (session.unit, session.start, session.target) == ("mJ", 5.0, 3.0)
+    assert session.history.latest("value") == 4.0
+    assert session.value_text(4.0) == "4 mJ"
+
+
+def test_a_second_training_goes_on_with_the_first():
+    epoch = {"event": "epoch", "loss": 1.0, "latency_ms": 2.0, "widths": {"a": 12}}
+    session = session_of(STARTED, epoch, epoch, {"event": "finished"}, STARTED, epoch)
+    assert session.history.count == 3
+    assert session.epochs == 5
+    assert session.standing(time.time()).state != "finished"
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(EVENTS, max_size=6))
+def test_no_event_whatever_is_in_it_stops_a_session(events):
+    read = (decode_session_event(json.dumps(event).encode()) for event in events)
+    session = session_of(*(event for event in read if event is not None))
+    for space in session.current_spaces():
+        assert math.isnan(space.kept) or math.isfinite(space.kept)
+    for metric in session.metrics:
+        x, y = session.history.column(metric)
+        assert len(x) == len(y)
+    for _, what, text in session.happenings:
+        assert (what + text).isprintable()
+    session.standing(time.time())
+    session.value_text(session.start)
+
+
+@given(EVENTS)
+def test_the_quick_way_to_read_an_epoch_tells_the_same(event):
+    event["event"] = "epoch"
+    line = json.dumps({"event": "epoch", **event}, separators=(",", ":")).encode()
+    quick, slow = decode_session_event(line), decode_event(line)
+    if slow is None:
+        assert quick is None
+        return
+    one, other = session_of(quick), session_of(slow)
+    assert one.metrics == other.metrics
+    assert one.current_spaces() == other.current_spaces()
+    for metric in one.metrics:
+        assert one.history.latest(metric) == pytest.approx(other.history.latest(metric), nan_ok=True)
+
+
+@given(st.integers(0, 500), st.integers(1, 8))
+def test_a_history_keeps_its_ends_and_a_bounded_number(count, rows):
+    history = History(rows)
+    for value in range(count):
+        history.add({"y": value})
+    x, y = history.column("y")
+    assert len(x) <= 2 * rows + 1
+    assert x.tolist() == [v + 1 for v in y.tolist()]
+    if count:
+        assert (x[0], x[-1]) == (1, count)
+
+
+@given(JSON)
+def test_whatever_is_no_number_is_missing(value):
+    found = number(value)
+    assert math.isnan(found) or math.isfinite(found)
+
+
+def test_the_list_tells_of_a_long_session_by_its_ends(tmp_path):
+    with Journal(tmp_path / "long.jsonl") as journal:
+        journal.start("session", session="long", start_ms=2.0, target_ms=1.0, epochs=5000, spaces={})
+        for epoch in range(1, 5001):
+            journal.write("epoch", epoch=epoch, loss=1.0 / epoch, latency_ms=1.5)
+    (tmp_path / "broken.jsonl").write_bytes(b"\x00\xff{")
+    (tmp_path / "campaign.jsonl").write_text('{"event":"started","schema_version":1,"kind":"campaign"}\n')
+    rows = {row.path.stem: row for row in SessionFolders([tmp_path, tmp_path / "missing"]).read()}
+    assert rows["long"].epoch == 5000
+    assert rows["long"].session.standing(time.time()).state == "running"
+    assert "no journal" in rows["broken"].problem
+    assert "journal of a campaign" in rows["campaign"].problem
+
+
+def test_a_journal_of_another_machine_is_not_called_dead(tmp_path):
+    first = {"event": "started", "schema_version": 1, "kind": "session", "pid": 1, "time": time.time()}
+    elsewhere = session_of({**first, "host": "training-box"})
+    here = session_of({**first, "host": socket.gethostname(), "pid": 2**22 + 3})
+    alive = session_of({**first, "host": socket.gethostname(), "pid": os.getpid()})
+    states = [each.standing(time.time()).state for each in (elsewhere, here, alive)]
+    assert states == ["elsewhere", "died", "running"]
+    assert elsewhere.standing(time.time()).host == "training-box"
+
+
+def test_a_replaced_journal_is_told_anew(tmp_path):
+    path = tmp_path / "net.jsonl"
+    for name, epochs in (("one", 3), ("two", 1)):
+        path.unlink(missing_ok=True)
+        with Journal(path) as journal:
+            journal.start("session", session=name, epochs=epochs, spaces={})
+            for epoch in range(1, epochs + 1):
+                journal.write("epoch", epoch=epoch, loss=0.5)
+        if name == "one":
+            follower = Follower(path)
+        while follower.read():
+            pass
+    assert (follower.session.name, follower.session.history.count) == ("two", 1)

@@ -1,0 +1,506 @@
+"""A plot that redraws on new data only: several series on one pair of axes, marks, a cursor, zoom.
+
+Drawn here and not by a plotting package: rows are cached strips, so that a key pressed beside a
+plot that did not change costs nothing, the lines differ without colors too, and where Braille
+cannot be shown the same plot is drawn with letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from fdi_tui.keys import bindings
+from fdi_tui.widgets.canvas import ASCII, Canvas, Style, View, text_of
+from fdi_tui.widgets.ticks import number_text, tick_line, ticks
+from rich.segment import Segment
+from rich.style import Style as RichStyle
+from textual import events
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from fdi_keras.text import clean
+
+#: Colors of series, in turns; the theme says what they are.
+COLORS = 6
+
+#: Styles of characters, besides the colors of series.
+PLAIN, MARK, FAINT_MARK, CURSOR = -1, COLORS, COLORS + 1, COLORS + 2
+STYLES = {
+    **{number: f"plot--series-{number}" for number in range(COLORS)},
+    **{PLAIN: "", MARK: "plot--mark", FAINT_MARK: "plot--faint-mark", CURSOR: "plot--cursor"},
+}
+
+#: What stands for a series in the legend, by its dashes, and for dots.
+SAMPLES = ("━━", "╍╍", "┉┉", "╍ ")
+DOTS_SAMPLE = "∙∙"
+
+#: Narrower than this the axes would leave nothing to draw on.
+LEAST_WIDTH, LEAST_HEIGHT = 16, 4
+
+#: Part of the smallest value to the largest from which on the axis need not begin at zero.
+FAR_FROM_ZERO = 0.6
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, or one cloud of dots.
+
+    Attributes:
+        name: in the legend.
+        x, y: ``(n,)`` each, x ascending where a line is drawn; NaN in y is a gap.
+        style: "line", "steps" (a value holds until half way to the next) or "dots".
+        color: number of its color in the theme; None: its place among the series.
+        dash: number of its dashes, 0 for a solid line; None: its place among the series.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    style: Style = "line"
+    color: int | None = None
+    dash: int | None = None
+
+
+class Mark(NamedTuple):
+    """A point made visible on top of the series."""
+
+    x: float
+    y: float
+    symbol: str = "●"
+    ascii: str = "@"
+    strong: bool = True
+
+
+@dataclass
+class _Drawn:
+    """What the widget shows of its data, for the cursor and the mouse."""
+
+    view: View = field(default_factory=lambda: View(0.0, 1.0, 0.0, 1.0))
+    margin: int = 0
+    columns: int = 1
+    strips: list[Strip] = field(default_factory=list)
+
+
+class Plot(Widget, can_focus=True):
+    """The plot, with the keys of the group "plot".
+
+    Args:
+        whole: x counts something, channels for instance.
+        y_text: how a value of y is written; None for plain numbers.
+        x_name: what x is.
+        y_name: head of y in exports, with its unit.
+        zero: let the y axis begin at zero unless all values are far from it.
+        ascii: letters instead of Braille.
+    """
+
+    BINDINGS = bindings("plot")
+    GROUP = "plot"
+    HELP = (
+        "A plot. The cursor reads values, which then stand beside the names above; zooming goes towards it. "
+        "With the mouse: click and wheel."
+    )
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"plot--series-{number}" for number in range(COLORS)),
+        "plot--axis",
+        "plot--legend",
+        "plot--mark",
+        "plot--faint-mark",
+        "plot--cursor",
+    }
+
+    DEFAULT_CSS = """
+    Plot {
+        height: 1fr;
+        width: 1fr;
+        min-height: 4;
+        color: $foreground;
+        &:focus { background: $boost; }
+        & > .plot--series-0 { color: $primary; }
+        & > .plot--series-1 { color: $warning; }
+        & > .plot--series-2 { color: $success; }
+        & > .plot--series-3 { color: $accent; }
+        & > .plot--series-4 { color: $error; }
+        & > .plot--series-5 { color: $secondary; }
+        & > .plot--axis { color: $text-muted; }
+        & > .plot--legend { color: $foreground; }
+        & > .plot--mark { color: $text-success; text-style: bold; }
+        & > .plot--faint-mark { color: $text-muted; }
+        & > .plot--cursor { text-style: reverse; }
+    }
+    """
+
+    ascii = reactive(False)
+
+    class Viewed(Message):
+        """Another part of the x axis is shown."""
+
+        def __init__(self, plot: Plot, left: float, right: float):
+            super().__init__()
+            self.plot, self.left, self.right = plot, left, right
+
+        @property
+        def control(self) -> Plot:
+            return self.plot
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Plot.Viewed) and message.plot is self.plot
+
+    class Moved(Message):
+        """The cursor stands at another x."""
+
+        def __init__(self, plot: Plot, x: float):
+            super().__init__()
+            self.plot, self.x = plot, x
+
+        @property
+        def control(self) -> Plot:
+            return self.plot
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Plot.Moved) and message.plot is self.plot
+
+    def __init__(
+        self,
+        title: str = "",
+        *,
+        x_name: str = "",
+        y_name: str = "y",
+        y_text: Callable[[float], str] | None = None,
+        whole: bool = False,
+        zero: bool = True,
+        ascii: bool = False,
+        empty: str = "no data yet",
+        id: str | None = None,
+        classes: str | None = None,
+    ):
+        super().__init__(id=id, classes=classes)
+        self.title, self.x_name, self.y_name, self.empty = title, x_name, y_name, empty
+        self.series: list[Series] = []
+        self.marks: list[Mark] = []
+        self.cursor: float | None = None
+        self._y_text, self._whole, self._zero = y_text, whole, zero
+        self._limits: tuple[float, float] | None = None
+        self._zoom: tuple[float, float] | None = None
+        self._version = 0
+        self._drawn = _Drawn()
+        self._drawn_for: Any = None
+        self.set_reactive(Plot.ascii, ascii)
+
+    # What is shown
+
+    def show(
+        self,
+        series: Sequence[Series],
+        marks: Sequence[Mark] = (),
+        *,
+        title: str | None = None,
+        x_name: str | None = None,
+        limits: tuple[float, float] | None = None,
+    ) -> None:
+        """Show other data; zoom and cursor stay where they are.
+
+        Args:
+            series: in the order of the legend; the last is drawn on top.
+            marks: above them.
+            title, x_name: None leaves them.
+            limits: how far one can zoom out, where that is more than the series reach.
+        """
+        self.series, self.marks = list(series), list(marks)
+        self.title = self.title if title is None else title
+        self.x_name = self.x_name if x_name is None else x_name
+        self._limits = limits
+        self._changed()
+
+    def speak(self, y_text: Callable[[float], str] | None) -> None:
+        """Write values of y otherwise; None for plain numbers."""
+        self._y_text = y_text
+
+    def reset(self) -> None:
+        """Forget zoom and cursor: what comes next is something else."""
+        self._zoom = self.cursor = None
+        self._changed()
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """From where to where one can look."""
+        ends = [s.x[np.isfinite(s.x)] for s in self.series]
+        known = [end for end in ends if len(end)]
+        low = min((float(x.min()) for x in known), default=0.0)
+        high = max((float(x.max()) for x in known), default=1.0)
+        if self._limits is not None:
+            low, high = min(low, self._limits[0]), max(high, self._limits[1])
+        return low, high if high > low else low + 1.0
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The part of the x axis that is shown."""
+        return self._zoom or self.limits
+
+    def look_at(self, left: float, right: float) -> None:
+        """Show this part of the x axis."""
+        low, high = self.limits
+        least = 4.0 if self._whole else (high - low) * 1e-6
+        span = min(max(right - left, least), high - low)
+        left = min(max(left, low), high - span)
+        self._zoom = None if span >= high - low else (left, left + span)
+        self._changed()
+        self.post_message(self.Viewed(self, *self.window))
+
+    def values_at(self, x: float) -> list[tuple[str, float, float]]:
+        """Name, x and y of the point of every line that is nearest to ``x``."""
+        found = []
+        for series in self.series:
+            if len(series.x) and series.style != "dots":
+                at = int(np.argmin(np.abs(series.x - x)))
+                found.append((series.name, float(series.x[at]), float(series.y[at])))
+        return found
+
+    def copied(self) -> str:
+        """The values under the cursor, or of all that is shown, tabs between them."""
+        if self.cursor is None:
+            return "\n".join("\t".join(map(str, row)) for row in self.exported()[1])
+        return "\n".join(f"{name}\t{x:g}\t{y:.6g}" for name, x, y in self.values_at(self.cursor))
+
+    def exported(self) -> tuple[str, list[list[Any]]]:
+        """Name and rows of what is shown: series, x, y."""
+        rows: list[list[Any]] = [["series", self.x_name or "x", self.y_name]]
+        left, right = self.window
+        for series in self.series:
+            pairs = zip(series.x.tolist(), series.y.tolist(), strict=True)
+            rows += [[series.name, x, y] for x, y in pairs if left <= x <= right]
+        return "plot", rows
+
+    # What keys do
+
+    def action_cursor_right(self) -> None:
+        self.move_cursor(1)
+
+    def action_cursor_left(self) -> None:
+        self.move_cursor(-1)
+
+    def action_far_right(self) -> None:
+        self.move_cursor(10)
+
+    def action_far_left(self) -> None:
+        self.move_cursor(-10)
+
+    def action_zoom_in(self) -> None:
+        self.zoom(0.5)
+
+    def action_zoom_out(self) -> None:
+        self.zoom(2.0)
+
+    def action_fit(self) -> None:
+        """Show all, without a cursor."""
+        self.point_at(None)
+        self.look_at(*self.limits)
+
+    def action_pan_left(self) -> None:
+        self.pan(-0.5)
+
+    def action_pan_right(self) -> None:
+        self.pan(0.5)
+
+    def move_cursor(self, points: int) -> None:
+        """Move the cursor by so many points of the first line."""
+        lines = [s for s in self.series if s.style != "dots" and len(s.x)]
+        if not lines:
+            return
+        left, right = self.window
+        x = lines[0].x
+        shown = np.flatnonzero((x >= left) & (x <= right))
+        if self.cursor is None:
+            at = int(shown[-1 if points < 0 else 0]) if len(shown) else 0
+        else:
+            at = min(max(int(np.argmin(np.abs(x - self.cursor))) + points, 0), len(x) - 1)
+        self.point_at(float(x[at]))
+
+    def zoom(self, factor: float) -> None:
+        """Show a part ``factor`` times as wide, around the cursor or the middle."""
+        left, right = self.window
+        at_cursor = self.cursor is not None and left <= self.cursor <= right
+        middle = self.cursor if at_cursor and self.cursor is not None else (left + right) / 2
+        share = (middle - left) / (right - left)
+        span = (right - left) * factor
+        self.look_at(middle - share * span, middle + (1 - share) * span)
+
+    def pan(self, share: float) -> None:
+        """Move what is shown by a share of its width."""
+        left, right = self.window
+        self.look_at(left + share * (right - left), right + share * (right - left))
+
+    def point_at(self, x: float | None) -> None:
+        """Put the cursor at ``x``, bringing it into view; None takes it away."""
+        self.cursor = x
+        if x is not None:
+            left, right = self.window
+            if not left <= x <= right:
+                self.look_at(x - (right - left) / 2, x + (right - left) / 2)
+            self.post_message(self.Moved(self, x))
+        self._changed()
+
+    def on_click(self, event: events.Click) -> None:
+        column = event.get_content_offset_capture(self).x - self._drawn.margin
+        if 0 <= column < self._drawn.columns and self.series:
+            left, right = self._drawn.view[:2]
+            at = left + (right - left) * column / max(self._drawn.columns - 1, 1)
+            nearest = [x for _, x, _ in self.values_at(at)]
+            self.point_at(min(nearest, key=lambda x: abs(x - at), default=None))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.zoom(1.25)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.zoom(0.8)
+
+    # Drawing
+
+    def watch_ascii(self) -> None:
+        self._changed()
+
+    def _changed(self) -> None:
+        self._version += 1
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        size = self.content_size
+        wanted = (self._version, size, self.ascii, self.app.theme, self.has_focus, self.rich_style)
+        if wanted != self._drawn_for:
+            self._drawn_for = wanted
+            self._drawn.strips = self._draw(size.width, size.height)
+        if y < len(self._drawn.strips):
+            return self._drawn.strips[y]
+        return Strip.blank(size.width, self.rich_style)
+
+    def _draw(self, width: int, height: int) -> list[Strip]:
+        legend = self._legend(width)
+        if (
+            width < LEAST_WIDTH
+            or height < LEAST_HEIGHT
+            or not any(np.isfinite(s.y).any() for s in self.series)
+        ):
+            text = clean(f"{self.title}: {self.empty}" if self.title else self.empty, width)
+            blank = Strip.blank(width, self.rich_style)
+            said = [self._strip([(text, "plot--axis")], width)]
+            return [blank] * ((height - 1) // 2) + said
+        rows = height - 3
+        left, right = self.window
+        bottom, top = self._y_range(left, right)
+        y_ticks = ticks(bottom, top, max(rows // 3, 2))
+        step = y_ticks[1] - y_ticks[0] if len(y_ticks) > 1 else 0.0
+        labels = [self._y_text(v) if self._y_text else number_text(v, step) for v in y_ticks]
+        margin = min(max((len(label) for label in labels), default=0) + 2, width // 2)
+        columns = width - margin
+        view = View(left, right, bottom, top)
+        self._drawn.view, self._drawn.margin, self._drawn.columns = view, margin, columns
+        canvas = Canvas(columns, rows, self.ascii)
+        for number, series in enumerate(self.series):
+            canvas.draw(number, series.x, series.y, view, series.style, series.dash)
+        codes, styles = canvas.codes(), self._styles(canvas.owner)
+        self._put_marks(codes, styles, view)
+        at_row = dict(zip((round(float(r)) for r in view.rows(np.array(y_ticks), rows)), labels, strict=True))
+        bar, corner, floor = ("|", "+", "-") if self.ascii else ("│", "└", "─")
+        lines = [legend]
+        for row in range(rows):
+            label = at_row.get(row, "")[: margin - 2]
+            head = (f"{label:>{margin - 1}}{bar}", "plot--axis")
+            lines.append(self._strip([head, *_runs(codes[row], styles[row])], width))
+        lines.append(self._strip([(" " * (margin - 1) + corner + floor * columns, "plot--axis")], width))
+        lines.append(self._strip([(" " * margin + self._x_line(view, columns), "plot--axis")], width))
+        return lines
+
+    def _styles(self, owner: np.ndarray) -> np.ndarray:
+        """Number of the style of every character, ``(height, width)``."""
+        colors = [n if s.color is None else s.color for n, s in enumerate(self.series)]
+        return np.where(owner >= 0, np.array(colors)[owner] % COLORS, PLAIN)
+
+    def _put_marks(self, codes: np.ndarray, styles: np.ndarray, view: View) -> None:
+        rows, columns = codes.shape
+        for mark in self.marks:
+            if view.left <= mark.x <= view.right and view.bottom <= mark.y <= view.top:
+                column = round(float(view.columns(np.array(mark.x), columns)))
+                row = round(float(view.rows(np.array(mark.y), rows)))
+                codes[row, column] = ord(mark.ascii if self.ascii else mark.symbol)
+                styles[row, column] = MARK if mark.strong else FAINT_MARK
+        if self.cursor is not None and view.left <= self.cursor <= view.right:
+            styles[:, round(float(view.columns(np.array(self.cursor), columns)))] = CURSOR
+
+    def _y_range(self, left: float, right: float) -> tuple[float, float]:
+        """Lowest and highest value to show, of what lies between ``left`` and ``right``."""
+        lows, highs = [], []
+        for series in self.series:
+            inside = np.isfinite(series.y) & (series.x >= left) & (series.x <= right)
+            values = series.y[inside] if inside.any() else series.y[np.isfinite(series.y)]
+            if len(values):
+                lows.append(float(values.min()))
+                highs.append(float(values.max()))
+        low, high = min(lows), max(highs)
+        if self._zero and 0 <= low < FAR_FROM_ZERO * high:
+            low = 0.0
+        if high - low <= 1e-9 * max(abs(high), abs(low)):
+            spread = abs(high) * 0.1 or 1.0
+            low, high = low - spread, high + spread
+        return low, high + 0.02 * (high - low)
+
+    def _x_line(self, view: View, columns: int) -> str:
+        between = ticks(view.left, view.right, max(columns // 9, 1), self._whole)
+        step = between[1] - between[0] if len(between) > 1 else 0.0
+        ends = [view.left, view.right] if self._whole else []
+        values = [*ends, *between]
+        positions = [round(float(p)) for p in view.columns(np.array(values), columns)]
+        texts = [number_text(round(v) if self._whole else v, 0.0 if self._whole else step) for v in values]
+        line = tick_line(positions, texts, columns)
+        if self.x_name and len(line) + len(self.x_name) + 2 <= columns:
+            line = f"{line:<{columns - len(self.x_name)}}{self.x_name}"
+        return line
+
+    def _legend(self, width: int) -> Strip:
+        """Title and names; with a cursor the values under it."""
+        parts: list[tuple[str, str]] = []
+        if self.title:
+            parts.append((clean(self.title, 40) + "  ", "plot--legend"))
+        values = {}
+        if self.cursor is not None:
+            values = {name: y for name, _, y in self.values_at(self.cursor)}
+            at = number_text(self.cursor)
+            parts.append((f"{clean(self.x_name, 20)} {at}  ".lstrip(), "plot--cursor"))
+            parts.append((" ", ""))
+        for number, series in enumerate(self.series):
+            dash = number if series.dash is None else series.dash
+            sample = ASCII[number % len(ASCII)] if self.ascii else SAMPLES[dash % len(SAMPLES)]
+            if series.style == "dots" and not self.ascii:
+                sample = DOTS_SAMPLE
+            color = number if series.color is None else series.color
+            parts.append((sample, STYLES[color % COLORS]))
+            value = ""
+            if series.name in values:
+                y = values[series.name]
+                value = f" {self._y_text(y) if self._y_text and np.isfinite(y) else number_text(y)}"
+            parts.append((f" {clean(series.name, 32)}{value}  ", "plot--legend"))
+        return self._strip(parts, width)
+
+    def _strip(self, parts: Sequence[tuple[str, str]], width: int) -> Strip:
+        base = self.rich_style
+        segments = [Segment(text, self._rich(name, base)) for text, name in parts if text]
+        return Strip(segments).adjust_cell_length(width, base).crop(0, width)
+
+    def _rich(self, name: str, base: RichStyle) -> RichStyle:
+        return base + self.get_component_rich_style(name, partial=True) if name else base
+
+
+def _runs(codes: np.ndarray, styles: np.ndarray) -> list[tuple[str, str]]:
+    """One row as parts of one style each."""
+    ends = [*(np.flatnonzero(np.diff(styles)) + 1).tolist(), len(styles)]
+    text, parts, begin = text_of(codes), [], 0
+    for end in ends:
+        parts.append((text[begin:end], STYLES[int(styles[begin])]))
+        begin = end
+    return parts
