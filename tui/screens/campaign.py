@@ -182,7 +182,7 @@ class CampaignRoom(Room):
         follower = self._follower
         if follower is not None:
             more = True
-            while more and follower is self._follower:
+            while more and self._follower is follower:
                 more = await asyncio.to_thread(follower.read)
 
     async def _learn(self) -> None:
