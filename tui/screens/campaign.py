@@ -181,9 +181,9 @@ class CampaignRoom(Room):
             self._rows = await asyncio.to_thread(folder.read, now)
         follower = self._follower
         if follower is not None:
-            more = True
-            while more and follower is self._follower:
-                more = await asyncio.to_thread(follower.read)
+            read, more = follower.read, True
+            while more and self._follower is follower:
+                more = await asyncio.to_thread(read)
 
     async def _learn(self) -> None:
         while True:
