@@ -27,7 +27,11 @@ def clean(text: object, most: int | None = None) -> str:
         # Steers terminals (Cc), turns the direction of writing (Cf), cannot be encoded (Cs), or has no
         # known width (Cn, Co); spaces of other widths are spaces.
         one_line = "".join(
-            c if c.isprintable() else " " if unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
+            c
+            if c.isprintable()
+            else " "
+            if unicodedata.category(c) == "Zs"
+            else c.encode("unicode_escape").decode()
             for c in one_line
         )
     if most is not None and len(one_line) > most:
