@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
-from fdi_keras.devices.adb.checks import Finding, Patient
+from fdi_keras.devices.adb.checks import ABIS, Finding, Patient
 from fdi_keras.devices.adb.doctor import Examination
 from fdi_keras.devices.adb.doctor import examine as examine_phones
 from fdi_keras.devices.benchmark_model.binary import look_for_binary
@@ -30,7 +30,7 @@ def examine(
 
     def tool(patient: Patient) -> Finding | None:
         abi = patient.facts.abi
-        if abi is None:
+        if abi not in ABIS:
             return None  # the check of the ABI has said so
         try:
             found = look_for_binary(abi, benchmark_model)

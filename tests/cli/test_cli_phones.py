@@ -151,8 +151,9 @@ def test_watching_on_a_terminal(fdi_command, adb, make_phone):
     assert b"Traceback" not in shown
 
 
-def test_a_healthy_phone(fdi, adb, make_phone):
+def test_a_healthy_phone(fdi, adb, make_phone, tool):
     phone = make_phone(simpleperf=True)
+    adb = (*adb, "--benchmark-model", tool)
     answer = fdi("doctor", phone.serial, *adb)
     assert answer.status == 0
     assert "0 problems, 0 warnings" in answer.out
@@ -165,6 +166,7 @@ def test_a_healthy_phone(fdi, adb, make_phone):
         "free space",
         "battery",
         "energy",
+        "benchmark_model",
     ):
         assert check in answer.out
     assert not list(phone.storage.iterdir())

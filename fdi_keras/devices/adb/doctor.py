@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fdi_keras.devices.adb.checks import CHECKS, Check, Finding, Patient
+from fdi_keras.devices.adb import checks
+from fdi_keras.devices.adb.checks import Check, Finding, Patient
 from fdi_keras.devices.adb.device import SILENT, PhoneDevice, state_words
 from fdi_keras.devices.adb.program import adb_version, find_adb
 from fdi_keras.devices.adb.search import NONE, at_once, attached_phones, servers_told
@@ -101,7 +102,7 @@ def _phone(phone: PhoneDevice, more: Sequence[Check]) -> list[Finding]:
         return [Finding("authorised", "problem", what, _sentence(remedy))]
     patient = Patient(attached, phone.link)
     findings = [Finding("authorised", "ok", "this computer may debug it")]
-    for check in (*CHECKS, *more):
+    for check in (*checks.CHECKS, *more):
         try:
             finding = check(patient)
         except DeviceSilentError as error:
