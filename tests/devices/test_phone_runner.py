@@ -162,12 +162,12 @@ def test_a_phone_whose_services_are_not_up_yet_is_not_back(opened, phone):
     assert stay_on(phone) == "0"
 
 
-def test_the_default_adb_server_is_started_again(own_adb_server, make_phone, binary, monkeypatch):
+def test_the_default_adb_server_is_started_again(own_adb_server, make_phone, tool, monkeypatch):
     for name, value in quiet_environment(own_adb_server.folder).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(own_adb_server.port))
     phone = make_phone("other", server=own_adb_server)
-    with Phone(phone.serial, own_adb_server.server).open(benchmark_model=binary) as runner:
+    with Phone(phone.serial, own_adb_server.server).open(benchmark_model=tool) as runner:
         own_adb_server.kill()
         with pytest.raises(DeviceGoneError):
             runner.time(CONV, **FAST)

@@ -29,12 +29,13 @@ def test_what_the_watcher_says_is_taken_and_nonsense_is_not():
 
 
 @in_loop
-async def test_real_phones_come_and_go(make_app, state, make_phone, adb_server, monkeypatch):
-    monkeypatch.setenv("FDI_ADB", f"none,127.0.0.1:{adb_server.port}")
+async def test_real_phones_come_and_go(make_app, state, make_phone, own_adb_server, monkeypatch):
+    # A server of its own: that of the other tests may still list what they have left.
+    monkeypatch.setenv("FDI_ADB", f"none,127.0.0.1:{own_adb_server.port}")
     app = make_app(state, "devices", command=fdi_command())
     async with app.run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "Some Processor 9000")
-        phone = make_phone("late")
+        phone = make_phone("late", server=own_adb_server)
         await until_shown(pilot, phone.serial, "ready")
         await pilot.press("j")
         await until_shown(pilot, "Android")
