@@ -7,15 +7,18 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from conftest import HERE, RECORDED
 from fdi_tui.widgets.panels import Reading
 from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.table import RowTable
 from screens import SIZES, check_golden, in_loop, screen_text, settled, until, until_shown
 
 from fdi_keras.journal import Journal
+
+HERE = Path(__file__).parent
+RECORDED = HERE / "recorded"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
