@@ -227,7 +227,8 @@ class Session:
         grown = cut = 0
         for space, width in self._widths_of(event.get("widths")):
             more = width - (space.pruned if math.isfinite(space.pruned) else space.now)
-            grown, cut = grown + int(max(more, 0)), cut + int(max(-more, 0))
+            if math.isfinite(more):
+                grown, cut = grown + int(max(more, 0)), cut + int(max(-more, 0))
             space.grown = space.now = width
         self.after_ms = number(event.get("predicted_ms"))
         text = f"added {grown} channels" + (f", gave up {cut}" if cut else "")
