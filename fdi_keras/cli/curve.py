@@ -10,11 +10,11 @@ import numpy as np
 from fdi_keras.errors import UsageError
 from fdi_keras.execution_time import TimeModel, latency_curve, time_minima
 from fdi_keras.operators import Kind, get_kind
+from fdi_keras.operators.kinds import CHOICES, MAY_BE_ZERO, choices_text
+from fdi_keras.operators.windows import fits
 
-#: Dimensions of which 0 is a value; everything else is counted from 1.
-MAY_BE_ZERO = ("padding", "activation", "constant", "pad_height", "pad_width")
 #: Dimensions that are off or on.
-SWITCHES = ("padding", "activation", "constant")
+SWITCHES = tuple(name for name, ways in CHOICES.items() if ways == 2)
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,10 @@ def _check_possible(kind: Kind, dims: Mapping[str, int]) -> None:
     for name, value in dims.items():
         if value < 1 and name not in MAY_BE_ZERO:
             raise UsageError(f"{name} must be at least 1; received {value}.")
-        if value > 1 and name in SWITCHES:
-            raise UsageError(f"{name} must be 0 or 1; received {value}.")
-    if kind.windowed:
-        derived = kind.derive(dims)
-        if min(derived["out_height"], derived["out_width"]) < 1:
-            raise UsageError(
-                f"a kernel of {dims['kernel']} does not fit into {dims['height']} x {dims['width']} pixels "
-                "without padding; set padding=same."
-            )
+        if value >= CHOICES.get(name, value + 1):
+            raise UsageError(f"{name} must be {choices_text(name)}; received {value}.")
+    if kind.windowed and not fits(dims):
+        raise UsageError(
+            f"a kernel of {dims['kernel']} does not fit into {dims['height']} x {dims['width']} pixels "
+            "without padding; set padding=same."
+        )

@@ -164,8 +164,10 @@ class _Table:
         else:
             values = np.broadcast_to(np.asarray(at[base], float), (len(_POINTS),))
         found = np.zeros(len(TERMS))
-        # Exact for whole numbers but for the last digits of the inverse.
-        found[_TILED if tile > 1 else _PLAIN] = np.round(_SOLVE @ values, 6)
+        # Mostly whole numbers, but for the last digits of the inverse.
+        solved = _SOLVE @ values
+        whole = np.round(solved)
+        found[_TILED if tile > 1 else _PLAIN] = np.where(np.abs(solved - whole) < 1e-6, whole, solved)
         return found
 
 

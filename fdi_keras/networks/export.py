@@ -38,9 +38,12 @@ def export_litert(model: Any, path: str | os.PathLike[str] | None = None) -> byt
             f"LiteRT export needs the tensorflow backend; this process runs {keras.config.backend()}. "
             "Save the model with model.save('net.keras') and export it with KERAS_BACKEND=tensorflow."
         )
+    # The first argument of a model holds all its inputs, as a list or dictionary where there are several.
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     signature = [
-        keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype=tensor.dtype)
-        for tensor in keras.tree.flatten(model.inputs)
+        keras.tree.map_structure(
+            lambda tensor: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype=tensor.dtype), structure
+        )
     ]
     with tempfile.TemporaryDirectory(prefix="fdi-export-") as folder:
         target = Path(folder) / "model.tflite"

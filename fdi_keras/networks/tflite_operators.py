@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fdi_keras.errors import ModelFileError
+from fdi_keras.networks import described as d
+from fdi_keras.networks.described import Described, Shape
 from fdi_keras.operators import KINDS, Operator
+from fdi_keras.operators.kinds import BINARY, ELEMENTWISE, REDUCTIONS
 
 
 def read_tflite_operators(model: bytes | str | Path) -> list[Operator]:
@@ -46,23 +50,47 @@ def _read(path: Path) -> bytes:
 
 
 class _Node(NamedTuple):
-    """One operator of the file: shapes of its tensors without the batch, and whether they are constant."""
+    """One operator of the file.
+
+    Attributes:
+        code: its name in the schema.
+        options: its options as the schema has them.
+        shapes: of its inputs, without the batch.
+        full_shapes: with it.
+        constant: whether each input is held by the model.
+        values: of integer inputs that are constant, else None.
+        out_shape: of its first output, without the batch.
+        outputs: how many it has.
+    """
 
     code: str
     options: Any
-    shapes: list[tuple[int, ...]]
+    shapes: list[Shape]
+    full_shapes: list[Shape]
     constant: list[bool]
-    out_shape: tuple[int, ...]
-    full_shapes: list[tuple[int, ...]]
-    paddings: np.ndarray | None
-
-    @property
-    def image(self) -> dict[str, int]:
-        return _image(self.shapes[0])
+    values: list[np.ndarray | None]
+    out_shape: Shape
+    outputs: int
 
     @property
     def fused(self) -> int:
         return int(getattr(self.options, "fusedActivationFunction", 0) in (1, 3))
+
+    def numbers(self, at: int) -> list[int]:
+        """Of an integer input that is constant."""
+        value = self.values[at]
+        if value is None:
+            raise _Unpriced("is told by another operator what to do")
+        return [int(n) for n in value.reshape(-1)]
+
+    def axes(self, at: int) -> list[int]:
+        """Axes without the batch, named by an input; the batch axis itself is no problem, being 1."""
+        rank = len(self.full_shapes[0])
+        return [axis % rank - 1 for axis in self.numbers(at) if axis % rank > 0]
+
+
+class _Unpriced(Exception):  # noqa: N818 - says what an operator is, not that something failed
+    """Why an operator of a known kind cannot be priced."""
 
 
 class _Reader:
@@ -72,22 +100,22 @@ class _Reader:
             codes.get(max(c.builtinCode, c.deprecatedBuiltinCode), "CUSTOM") for c in model.operatorCodes
         ]
         self.same = schema.Padding.SAME
+        self.integers = {schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64}
         self.buffers, self.graph = model.buffers, model.subgraphs[0]
 
     def operators(self) -> list[Operator]:
         found = []
         for raw in self.graph.operators:
             node = self._node(raw)
-            if node.code in VIEW_CODES:
-                continue
             name = _text(self.graph.tensors[raw.outputs[0]].name)
-            kind, dims, problem = self._describe(node)
+            described = self._describe(node)
+            if described is None:
+                continue
+            kind, dims, problem = described
             if problem is None and kind not in KINDS:
-                problem = f"no time model knows what {kind} costs"
-            if kind in KINDS:
-                dims = KINDS[kind].canonical(dims)
-            sizes = [sum(int(np.prod(s)) for s in shapes) for shapes in (node.shapes, [node.out_shape])]
-            found.append(Operator(kind, dims, name, problem, *sizes))
+                problem = f"no time model knows what {node.code} costs"
+            sizes = [sum(math.prod(s) for s in shapes) for shapes in (node.shapes, [node.out_shape])]
+            found.append(Operator(kind, d.canonical(kind, dims), name, problem, *sizes))
         return found
 
     def _node(self, raw: Any) -> _Node:
@@ -95,145 +123,214 @@ class _Reader:
         full = [tuple(int(n) for n in _sequence(t.shape)) for t in tensors]
         out = tuple(int(n) for n in _sequence(self.graph.tensors[raw.outputs[0]].shape))
         data = [self.buffers[t.buffer].data for t in tensors]
-        paddings = None
-        code = self.codes[raw.opcodeIndex]
-        if code in ("PAD", "PADV2") and data[1] is not None:
-            paddings = np.frombuffer(bytes(data[1]), np.int32).reshape(-1, 2)
+        constant = [content is not None and len(content) > 0 for content in data]
+        values = [
+            np.frombuffer(bytes(content), self.integers[t.type])
+            if known and t.type in self.integers
+            else None
+            for t, content, known in zip(tensors, data, constant, strict=True)
+        ]
+        shapes = [_without_batch(s, known) for s, known in zip(full, constant, strict=True)]
         return _Node(
-            code,
+            self.codes[raw.opcodeIndex],
             raw.builtinOptions,
-            [s[1:] for s in full],
-            [d is not None and len(d) > 0 for d in data],
-            out[1:],
+            shapes,
             full,
-            paddings,
+            constant,
+            values,
+            _without_batch(out, constant=False),
+            len(raw.outputs),
         )
 
-    def _describe(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
+    def _describe(self, node: _Node) -> Described | None:
         handler = _HANDLERS.get(node.code)
         if handler is None:
-            kind = node.code.lower()
-            return kind, {}, None if kind in KINDS else f"no time model knows what {node.code} costs"
-        return handler(self, node)
+            return Described(node.code.lower(), {}, f"no time model knows what {node.code} costs")
+        try:
+            return handler(self, node)
+        except _Unpriced as reason:
+            return Described(KIND_OF_CODE.get(node.code, node.code.lower()), {}, str(reason))
 
-    # One method a family of operators: (kind, dimensions, problem)
+    # One method a family of operators
 
-    def conv2d(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
+    def conv2d(self, node: _Node) -> Described:
         out, kernel_h, kernel_w, kernel_in = node.full_shapes[1]
         dims, problem = self._window(node, kernel_h, kernel_w)
         channels = node.shapes[0][-1]
-        if kernel_in != channels:
-            problem = f"grouped convolution ({channels // kernel_in} groups)"
         dims |= {"in_channels": channels, "out_channels": out, "activation": node.fused}
-        return "conv2d", dims, problem
+        if kernel_in == channels:
+            return Described("conv2d", dims, problem)
+        return Described("grouped_conv2d", dims | {"groups": channels // kernel_in}, problem)
 
-    def depthwise(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
+    def depthwise(self, node: _Node) -> Described:
         dims, problem = self._window(node, *node.full_shapes[1][1:3])
-        if node.options.depthMultiplier > 1:
-            problem = f"depth_multiplier {node.options.depthMultiplier}"
-        return (
-            "depthwise_conv2d",
-            dims | {"channels": node.shapes[0][-1], "activation": node.fused},
-            problem,
-        )
+        channels = node.shapes[0][-1]
+        dims |= {"channels": channels, "activation": node.fused}
+        dims["multiplier"] = node.full_shapes[1][3] // channels
+        return Described("depthwise_conv2d", dims, problem)
 
-    def pool(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
+    def transposed(self, node: _Node) -> Described:
+        out, kernel_h, kernel_w, channels = node.full_shapes[1]
+        dims, problem = self._window(node, kernel_h, kernel_w, at=2)
+        dims |= {"in_channels": channels, "out_channels": out, "activation": node.fused}
+        return d.transposed(dims, node.out_shape, problem)
+
+    def pool(self, node: _Node) -> Described:
         dims, problem = self._window(node, node.options.filterHeight, node.options.filterWidth)
         kind = "max_pool2d" if node.code == "MAX_POOL_2D" else "average_pool2d"
-        return kind, dims | {"channels": node.shapes[0][-1]}, problem
+        return Described(kind, dims | {"channels": node.shapes[0][-1]}, problem)
 
-    def _window(self, node: _Node, kernel_h: int, kernel_w: int) -> tuple[dict[str, int], str | None]:
-        options, image = node.options, node.image
-        problem = None
-        if kernel_h != kernel_w:
-            problem = f"kernel {kernel_h}x{kernel_w} is not square"
-        elif options.strideH != options.strideW:
-            problem = f"stride {options.strideH}x{options.strideW} differs by side"
-        elif (getattr(options, "dilationHFactor", 1), getattr(options, "dilationWFactor", 1)) != (1, 1):
-            problem = f"dilation {options.dilationHFactor}x{options.dilationWFactor}"
-        return {
-            "height": image["height"],
-            "width": image["width"],
-            "kernel": int(kernel_h),
-            "stride": int(options.strideH),
-            "padding": int(options.padding == self.same),
-        }, problem
+    def _window(
+        self, node: _Node, kernel_h: int, kernel_w: int, at: int = 0
+    ) -> tuple[dict[str, int], str | None]:
+        options = node.options
+        dilation = (getattr(options, "dilationHFactor", 1), getattr(options, "dilationWFactor", 1))
+        strides, same = (options.strideH, options.strideW), options.padding == self.same
+        return d.window(node.shapes[at], (kernel_h, kernel_w), strides, same, dilation)
 
-    def dense(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
+    def dense(self, node: _Node) -> Described:
         out_channels, in_channels = node.full_shapes[1]
-        rows = int(np.prod(node.full_shapes[0])) // in_channels
-        return (
-            "dense",
-            {
-                "rows": rows,
-                "in_channels": in_channels,
-                "out_channels": out_channels,
-                "activation": node.fused,
-            },
-            None,
-        )
+        if not node.constant[1]:
+            raise _Unpriced("multiplies with a matrix that is computed")
+        rows = math.prod(node.full_shapes[0]) // in_channels
+        sizes = {"rows": rows, "in_channels": in_channels, "out_channels": out_channels}
+        return Described("dense", {**sizes, "activation": node.fused})
 
-    def binary(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
-        kind = node.code.lower()
-        dims = {**_image(node.out_shape), "constant": 0, "activation": node.fused}
-        if len(node.shapes) == 2 and any(node.constant):
-            dims["constant"] = 1
-        elif node.shapes[0] != node.shapes[1]:
-            return kind, dims, "combines tensors of different shapes"
-        return kind, dims, None
+    def binary(self, node: _Node) -> Described:
+        kind = KIND_OF_CODE.get(node.code, node.code.lower())
+        return d.binary(kind, node.shapes[0], node.shapes[1], any(node.constant), node.fused)
 
-    def concat(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
-        rank = len(node.out_shape) + 1
-        problem = None if node.options.axis in (-1, rank - 1) else "concatenates along an axis of pixels"
-        return "concat", {**_image(node.out_shape), "inputs": len(node.shapes)}, problem
+    def compare(self, node: _Node) -> Described:
+        return d.binary("compare", node.shapes[0], node.shapes[1])
 
-    def pad(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
-        if node.paddings is None or len(node.paddings) != 4 or node.paddings[[0, 3]].any():
-            return "pad", {}, "pads something else than height and width by constant amounts"
-        height, width = node.paddings[1:3].sum(axis=1)
-        return "pad", {**node.image, "pad_height": int(height), "pad_width": int(width)}, None
+    def select(self, node: _Node) -> Described:
+        return d.select(*node.shapes[:3])
 
-    def mean(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
-        pooled = len(node.shapes[0]) == 3 and node.out_shape[-1:] == node.shapes[0][-1:]
-        whole = pooled and int(np.prod(node.out_shape)) == node.shapes[0][-1]
-        return "mean", node.image, None if whole else "a mean over other axes than height and width"
+    def prelu(self, node: _Node) -> Described:
+        return d.prelu(*node.shapes[:2])
 
-    def softmax(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
-        image = node.image
-        return "softmax", {"rows": image["height"] * image["width"], "channels": image["channels"]}, None
+    def concat(self, node: _Node) -> Described:
+        return d.concat(node.shapes, _axis(node.options.axis, node.full_shapes[0]))
 
-    def elementwise(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
-        return node.code.lower(), node.image, None
+    def pack(self, node: _Node) -> Described:
+        axis = _axis(node.options.axis, (*node.full_shapes[0], 1))
+        return d.concat([(*s[:axis], 1, *s[axis:]) for s in node.shapes], axis)
+
+    def split(self, node: _Node) -> Described:
+        data, axis = (1, 0) if node.code == "SPLIT" else (0, 2)
+        return d.split(node.shapes[data], _axis(node.numbers(axis)[0], node.full_shapes[data]), node.outputs)
+
+    def cut(self, node: _Node) -> Described:
+        if node.code == "SLICE":
+            return d.cut(node.out_shape)
+        if node.options.ellipsisMask or node.options.newAxisMask:
+            raise _Unpriced("a slice with new axes")
+        begin, end, steps = (node.numbers(at) for at in (1, 2, 3))
+        kept = []
+        for axis, size in enumerate(node.full_shapes[0]):
+            bit = 1 << axis
+            if node.options.shrinkAxisMask & bit:
+                kept.append(1)
+                continue
+            first = None if node.options.beginMask & bit else begin[axis]
+            last = None if node.options.endMask & bit else end[axis]
+            kept.append(len(range(size)[slice(first, last, steps[axis])]))
+        return d.cut(tuple(kept[1:]), steps)
+
+    def pad(self, node: _Node) -> Described:
+        amounts = node.numbers(1)
+        if any(amounts[:2]):
+            raise _Unpriced("pads the batch")
+        return d.pad(node.shapes[0], list(zip(amounts[2::2], amounts[3::2], strict=True)))
+
+    def transpose(self, node: _Node) -> Described | None:
+        order = node.numbers(1)
+        if order[0] != 0:
+            raise _Unpriced("moves the batch")
+        return d.transpose(node.shapes[0], [axis - 1 for axis in order[1:]])
+
+    def tile(self, node: _Node) -> Described:
+        return d.tile(node.shapes[0], node.numbers(1)[1:])
+
+    def resize(self, node: _Node) -> Described:
+        return d.resize(KIND_OF_CODE.get(node.code, node.code.lower()), node.shapes[0], node.out_shape)
+
+    def reduction(self, node: _Node) -> Described:
+        return d.reduction(node.code.lower(), node.shapes[0], node.axes(1))
+
+    def softmax(self, node: _Node) -> Described:
+        return Described("softmax", d.rows_of(node.full_shapes[0]))
+
+    def batch_matmul(self, node: _Node) -> Described:
+        first, second = node.full_shapes[:2]
+        return d.matmul(first, second, node.options.adjX, node.options.adjY)
+
+    def gather(self, node: _Node) -> Described:
+        if node.options.axis != 0 or len(node.full_shapes[0]) != 2 or not node.constant[0]:
+            raise _Unpriced("looks up something else than rows of a table")
+        return d.gather(*node.full_shapes[0], math.prod(node.full_shapes[1]))
+
+    def elementwise(self, node: _Node) -> Described:
+        return d.elementwise(node.code.lower(), node.shapes[0])
+
+    def reshape(self, node: _Node) -> Described:
+        return d.reshape(node.out_shape)
 
 
-#: Operators that move no data: another view of the same memory.
-VIEW_CODES = frozenset(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"))
+#: Operators whose kind has another name than theirs.
+KIND_OF_CODE = {
+    "RESIZE_NEAREST_NEIGHBOR": "resize_nearest",
+    "STRIDED_SLICE": "slice",
+    "SPLIT_V": "split",
+}
 
-_Handler = Callable[[_Reader, _Node], tuple[str, dict[str, int], "str | None"]]
+_Handler = Callable[[_Reader, _Node], Described | None]
 
 _HANDLERS: dict[str, _Handler] = {
     "CONV_2D": _Reader.conv2d,
     "DEPTHWISE_CONV_2D": _Reader.depthwise,
+    "TRANSPOSE_CONV": _Reader.transposed,
     "MAX_POOL_2D": _Reader.pool,
     "AVERAGE_POOL_2D": _Reader.pool,
     "FULLY_CONNECTED": _Reader.dense,
-    "ADD": _Reader.binary,
-    "MUL": _Reader.binary,
-    "SUB": _Reader.binary,
+    "BATCH_MATMUL": _Reader.batch_matmul,
     "CONCATENATION": _Reader.concat,
+    "PACK": _Reader.pack,
+    "SPLIT": _Reader.split,
+    "SPLIT_V": _Reader.split,
+    "SLICE": _Reader.cut,
+    "STRIDED_SLICE": _Reader.cut,
     "PAD": _Reader.pad,
-    "MEAN": _Reader.mean,
+    "PADV2": _Reader.pad,
+    "TRANSPOSE": _Reader.transpose,
+    "TILE": _Reader.tile,
+    "RESIZE_BILINEAR": _Reader.resize,
+    "RESIZE_NEAREST_NEIGHBOR": _Reader.resize,
     "SOFTMAX": _Reader.softmax,
+    "GATHER": _Reader.gather,
+    "PRELU": _Reader.prelu,
+    "SELECT": _Reader.select,
+    "SELECT_V2": _Reader.select,
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _Reader.reshape),
     **dict.fromkeys(
-        ("RELU", "RELU6", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "GELU", "LEAKY_RELU"), _Reader.elementwise
+        ("LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "EQUAL", "NOT_EQUAL"), _Reader.compare
     ),
+    **{kind.upper(): _Reader.binary for kind in BINARY},
+    **{kind.upper(): _Reader.reduction for kind in REDUCTIONS},
+    **{kind.upper(): _Reader.elementwise for kind in (*ELEMENTWISE, "cast")},
 }
 
 
-def _image(shape: tuple[int, ...]) -> dict[str, int]:
-    *pixels, channels = shape or (1,)
-    height, width = (1, 1, *pixels)[-2:] if len(pixels) < 3 else (pixels[0], int(np.prod(pixels[1:])))
-    return {"height": int(height), "width": int(width), "channels": int(channels)}
+def _without_batch(shape: Shape, constant: bool) -> Shape:
+    """A shape without its batch axis, which constants have only where they have all axes of an image."""
+    if len(shape) < 2 or (constant and not (len(shape) > 3 and shape[0] == 1)):
+        return shape
+    return shape[1:]
+
+
+def _axis(axis: int, full_shape: Sequence[int]) -> int:
+    """An axis of a shape with the batch, counted without it."""
+    return axis % len(full_shape) - 1
 
 
 def _sequence(shape: Any) -> Any:

@@ -1,33 +1,26 @@
 """The table of operator kinds.
 
-For every kind: its dimensions (the configuration of Yao et al., SenSys 2018) and
-its explanatory variables FLOPs, memory and parameters. The paper names the
-variables; the exact formulas are our choice and stand here, one function a kind.
+For every kind: its dimensions (the configuration of Yao et al., SenSys 2018), which of
+them count channels, and the formula of what explains its time. A dimension that came
+later than the first profiles has a default, so that what was measured without it still
+says the same.
 
-Formulas are plain arithmetic (``+ - *``) on the columns they are given, so that
-the same line serves numpy arrays when a model is fitted and backend tensors when
-a gradient flows through it. Sizes that need rounding (the output height of a
-strided convolution) are therefore derived beforehand by :meth:`Kind.derive`.
+Kinds are what a time model is learned for: operators whose cost has one shape. They bear
+the names of the runtime's own operators, or of the Keras layer where that is better known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fdi_keras.errors import UsageError
-
-#: What a leaf of the time model is linear in, with its unit.
-#: flops: 2 x multiply-accumulates. memory: bytes of float32. parameters: a count.
-EXPLANATORY = ("flops", "memory_in", "memory_out", "memory_internal", "parameters")
-
-BYTES = 4  # float32
-
-Columns = Mapping[str, Any]
-Formula = Callable[[Columns], tuple[Any, Any, Any, Any, Any]]
+from fdi_keras.operators import formulas as f
+from fdi_keras.operators.formulas import BYTES, EXPLANATORY, Columns, Formula
+from fdi_keras.operators.windows import canonical_window
 
 
 @dataclass(frozen=True)
@@ -38,8 +31,8 @@ class Kind:
         name: as in profiles, rules and the command line (``"conv2d"``).
         dimensions: names of the numbers that fix the operator, in order.
         channels: which dimensions are channel counts (steps and dips live there).
-        formula: columns of dimensions (derived ones included) to the five
-            explanatory variables, in the order of :data:`EXPLANATORY`.
+        formula: columns of dimensions to the five explanatory variables, in the order
+            of :data:`EXPLANATORY`.
         defaults: values of dimensions that a user may leave out.
         windowed: a kernel slides over height and width.
     """
@@ -56,19 +49,9 @@ class Kind:
         """Names of everything a condition of the time model may test."""
         return (*self.dimensions, *EXPLANATORY)
 
-    def derive(self, dims: Columns) -> dict[str, Any]:
-        """The dimensions, with ``out_height`` and ``out_width`` where a window slides."""
-        columns = dict(dims)
-        if self.windowed:
-            for side in ("height", "width"):
-                columns[f"out_{side}"] = output_size(
-                    dims[side], dims["kernel"], dims["stride"], dims["padding"]
-                )
-        return columns
-
     def explain(self, dims: Columns) -> np.ndarray:
         """Explanatory variables of n operators: array of shape ``(n, 5)``."""
-        columns = self.derive({name: np.atleast_1d(np.asarray(v, float)) for name, v in dims.items()})
+        columns = {name: np.atleast_1d(np.asarray(v, float)) for name, v in self._filled(dims).items()}
         length = max(len(c) for c in columns.values())
         values = [np.broadcast_to(np.asarray(v, float), (length,)) for v in self.formula(columns)]
         return np.stack(values, axis=1)
@@ -79,19 +62,24 @@ class Kind:
 
     def matrix(self, dims: Columns) -> np.ndarray:
         """Feature matrix of n operators, columns as in :attr:`features`."""
-        explained = self.explain(dims)
-        given = [np.broadcast_to(np.asarray(dims[d], float), (len(explained),)) for d in self.dimensions]
+        explained, full = self.explain(dims), self._filled(dims)
+        given = [np.broadcast_to(np.asarray(full[d], float), (len(explained),)) for d in self.dimensions]
         return np.column_stack([*given, explained])
 
     def canonical(self, dims: Mapping[str, int]) -> dict[str, int]:
-        """``dims`` with padding 0 (VALID) where SAME would pad nothing: the two are one operator."""
+        """``dims`` in the one way to write them, where several mean the same operator.
+
+        >>> dims = {"height": 1, "width": 1, "channels": 8, "constant": 1, "broadcast": 1}
+        >>> KINDS["maximum"].canonical(dims)["broadcast"]
+        0
+        """
+        if "kernel_width" in self.dimensions:
+            found = canonical_window(self._filled(dims), transposed=not self.windowed)
+            return {name: found[name] for name in self.dimensions if name in found}
         found = dict(dims)
-        if self.windowed and found.get("padding"):
-            kernel, stride = found["kernel"], found["stride"]
-            sides = (same_padding(found[side], kernel, stride) for side in ("height", "width"))
-            if all(total == (0, 0) for total in sides):
-                found["padding"] = 0
-        return found
+        if found.get("broadcast"):
+            found["broadcast"] = _canonical_broadcast(found)
+        return _canonical_reduction(found) if "over" in found else found
 
     def complete(self, dims: Mapping[str, int]) -> dict[str, int]:
         """``dims`` with defaults filled in, in table order; UsageError names what is wrong."""
@@ -100,13 +88,20 @@ class Kind:
             raise UsageError(
                 f"{self.name} has no dimension {', '.join(unknown)}; it has {', '.join(self.dimensions)}."
             )
-        full = {**self.defaults, **dims}
+        full = self._filled(dims)
         missing = [d for d in self.dimensions if d not in full]
         if missing:
             raise UsageError(
                 f"{self.name} needs {', '.join(missing)}; given were {', '.join(dims) or 'no dimensions'}."
             )
         return {d: int(full[d]) for d in self.dimensions}
+
+    def _filled(self, dims: Columns) -> dict[str, Any]:
+        full = {**self.defaults, **dims}
+        if "broadcast" in self.dimensions and "broadcast" not in dims and "constant" in full:
+            # What a constant is added to or multiplied with is mostly an image, by channel.
+            full["broadcast"] = f.OVER_PIXELS * np.asarray(full["constant"])
+        return full
 
 
 @dataclass(frozen=True)
@@ -135,25 +130,6 @@ class Operator:
         return dict(zip(EXPLANATORY, map(float, values), strict=True))
 
 
-def output_size(size: Any, kernel: Any, stride: Any, same: Any) -> Any:
-    """Output side of a sliding window; ``same`` is 1 for SAME and 0 for VALID padding.
-
-    >>> int(output_size(28, 3, 2, 1)), int(output_size(28, 3, 2, 0))
-    (14, 13)
-    """
-    return np.where(np.asarray(same) > 0, -(-size // stride), (size - kernel) // stride + 1)
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Pixels that SAME padding adds before and after one side.
-
-    >>> same_padding(224, 3, 2), same_padding(28, 1, 1)
-    ((0, 1), (0, 0))
-    """
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
 def get_kind(name: str) -> Kind:
     """The kind of this name; UsageError lists the known ones."""
     try:
@@ -162,146 +138,147 @@ def get_kind(name: str) -> Kind:
         raise UsageError(f"unknown operator kind {name!r}; known are {', '.join(KINDS)}.") from None
 
 
-def _conv2d(c: Columns) -> tuple[Any, ...]:
-    out_pixels = c["out_height"] * c["out_width"]
-    window = c["kernel"] * c["kernel"]
-    macs = out_pixels * window * c["in_channels"] * c["out_channels"]
-    weights = window * c["in_channels"] * c["out_channels"] + c["out_channels"]
-    return (
-        2 * macs,
-        BYTES * c["height"] * c["width"] * c["in_channels"],
-        BYTES * out_pixels * c["out_channels"],
-        BYTES * out_pixels * window * c["in_channels"],  # the unfolded input patches
-        weights,
-    )
+def choices_text(name: str) -> str:
+    """The numbers that a dimension of :data:`CHOICES` takes.
+
+    >>> choices_text("padding"), choices_text("over")
+    ('0 or 1', '0 to 2')
+    """
+    last = CHOICES[name] - 1
+    return "0 or 1" if last == 1 else f"0 to {last}"
 
 
-def _depthwise_conv2d(c: Columns) -> tuple[Any, ...]:
-    out_pixels = c["out_height"] * c["out_width"]
-    window = c["kernel"] * c["kernel"]
-    return (
-        2 * out_pixels * window * c["channels"],
-        BYTES * c["height"] * c["width"] * c["channels"],
-        BYTES * out_pixels * c["channels"],
-        BYTES * out_pixels * window,  # one address a patch element, whatever the channels
-        (window + 1) * c["channels"],
-    )
+def _canonical_broadcast(dims: Mapping[str, int]) -> int:
+    """A vector over the channels of one pixel, or one number a pixel of one channel, is no broadcast."""
+    pixels, channels = dims["height"] * dims["width"], dims["channels"]
+    if dims["broadcast"] == f.BOTH_SPREAD and 1 in (pixels, channels):
+        return f.NO_BROADCAST if pixels == channels else f.ONE_NUMBER
+    sizes = {f.OVER_PIXELS: channels, f.OVER_CHANNELS: pixels, f.ONE_NUMBER: 1}
+    size = sizes.get(dims["broadcast"])
+    if size is None:
+        return dims["broadcast"]
+    if size == pixels * channels:
+        return f.NO_BROADCAST
+    return f.ONE_NUMBER if size == 1 else dims["broadcast"]
 
 
-def _dense(c: Columns) -> tuple[Any, ...]:
-    macs = c["rows"] * c["in_channels"] * c["out_channels"]
-    return (
-        2 * macs,
-        BYTES * c["rows"] * c["in_channels"],
-        BYTES * c["rows"] * c["out_channels"],
-        0 * macs,
-        (c["in_channels"] + 1) * c["out_channels"],
-    )
+def _canonical_reduction(dims: dict[str, int]) -> dict[str, int]:
+    """Over the width of one row is over its pixels; what has one channel has pixels for channels."""
+    height, width, channels = (dims[name] for name in _IMAGE)
+    if dims["over"] == f.WIDTH and height == 1:
+        dims["over"] = f.PIXELS
+    if channels == 1 and dims["over"] == f.PIXELS:
+        return {**dims, "height": 1, "width": 1, "channels": height * width, "over": f.CHANNELS}
+    if channels == 1 and dims["over"] == f.WIDTH:
+        return {**dims, "height": 1, "width": height, "channels": width, "over": f.CHANNELS}
+    return dims
 
 
-def _pool2d(c: Columns) -> tuple[Any, ...]:
-    out_pixels = c["out_height"] * c["out_width"]
-    window = c["kernel"] * c["kernel"]
-    return (
-        out_pixels * window * c["channels"],
-        BYTES * c["height"] * c["width"] * c["channels"],
-        BYTES * out_pixels * c["channels"],
-        BYTES * out_pixels * window,
-        0 * out_pixels,
-    )
+#: Dimensions that say which of a few ways, counted from 0, and how many there are.
+CHOICES = {
+    **dict.fromkeys(("padding", "activation", "constant", "shared", "transposed"), 2),
+    **{"over": 3, "order": 3, "broadcast": 5},
+}
 
+#: Dimensions of which 0 is a value; everything else is counted from 1.
+MAY_BE_ZERO = (*CHOICES, "pad_height", "pad_width", "kernel_width", "stride_width")
 
-def _mean(c: Columns) -> tuple[Any, ...]:
-    elements = c["height"] * c["width"] * c["channels"]
-    return (elements, BYTES * elements, BYTES * c["channels"], 0 * elements, 0 * elements)
+#: Functions of one element that LiteRT runs as operators of their own when nothing precedes them to
+#: fuse with.
+ELEMENTWISE = (
+    *("relu", "relu6", "logistic", "tanh", "hard_swish", "elu", "gelu", "leaky_relu", "relu_n1_to_1"),
+    *("exp", "log", "sqrt", "rsqrt", "square", "abs", "neg"),
+)
 
+#: Operators that combine two tensors element by element; the first of them fuse a following ReLU.
+BINARY_FUSING = ("add", "sub", "mul", "div")
+BINARY = (*BINARY_FUSING, "maximum", "minimum", "squared_difference")
 
-def _binary(c: Columns) -> tuple[Any, ...]:
-    elements = c["height"] * c["width"] * c["channels"]
-    # A constant second operand is one vector over the channels.
-    second = elements * (1 - c["constant"]) + c["channels"] * c["constant"]
-    return (
-        elements,
-        BYTES * (elements + second),
-        BYTES * elements,
-        0 * elements,
-        c["channels"] * c["constant"],
-    )
-
-
-def _concat(c: Columns) -> tuple[Any, ...]:
-    elements = c["height"] * c["width"] * c["channels"]
-    return (0 * elements, BYTES * elements, BYTES * elements, 0 * elements, 0 * elements)
-
-
-def _pad(c: Columns) -> tuple[Any, ...]:
-    inner = c["height"] * c["width"] * c["channels"]
-    outer = (c["height"] + c["pad_height"]) * (c["width"] + c["pad_width"]) * c["channels"]
-    return (0 * inner, BYTES * inner, BYTES * outer, 0 * inner, 0 * inner)
-
-
-def _softmax(c: Columns) -> tuple[Any, ...]:
-    elements = c["rows"] * c["channels"]
-    return (5 * elements, BYTES * elements, BYTES * elements, 0 * elements, 0 * elements)
-
-
-def _elementwise(c: Columns) -> tuple[Any, ...]:
-    elements = c["height"] * c["width"] * c["channels"]
-    return (elements, BYTES * elements, BYTES * elements, 0 * elements, 0 * elements)
-
+#: Operators that turn many numbers into one, over some axes.
+REDUCTIONS = ("mean", "sum", "reduce_max")
 
 _IMAGE = ("height", "width", "channels")
-_WINDOW = (*_IMAGE, "kernel", "stride", "padding")
 _ONE_PIXEL = {"height": 1, "width": 1}
+_ENDS = ("in_channels", "out_channels")
+_SLIDING = ("kernel", "stride", "padding")
+_BY_SIDE = {"kernel_width": 0, "stride_width": 0}
+_DILATED = {**_BY_SIDE, "dilation": 1}
 
 
-def _kinds() -> tuple[Kind, ...]:
-    conv = ("height", "width", "in_channels", "out_channels", "kernel", "stride", "padding", "activation")
-    same = {"stride": 1, "padding": 1}
+def _windows() -> tuple[Kind, ...]:
+    conv = ("height", "width", *_ENDS, *_SLIDING, "activation")
+    image = (*_IMAGE, *_SLIDING)
+    same = {"stride": 1, "padding": 1, "activation": 1}
     return (
-        Kind("conv2d", conv, ("in_channels", "out_channels"), _conv2d, {**same, "activation": 1}, True),
+        Kind("conv2d", (*conv, *_DILATED), _ENDS, f.conv2d, {**same, **_DILATED}, True),
         Kind(
             "depthwise_conv2d",
-            (*_WINDOW, "activation"),
+            (*image, "activation", *_DILATED, "multiplier"),
             ("channels",),
-            _depthwise_conv2d,
-            {**same, "activation": 1},
+            f.depthwise_conv2d,
+            {**same, **_DILATED, "multiplier": 1},
             True,
         ),
         Kind(
-            "dense",
-            ("rows", "in_channels", "out_channels", "activation"),
-            ("in_channels", "out_channels"),
-            _dense,
-            {"rows": 1, "activation": 0},
+            "grouped_conv2d",
+            (*conv, "groups", *_DILATED),
+            _ENDS,
+            f.grouped_conv2d,
+            {**same, "groups": 2, **_DILATED},
+            True,
         ),
-        Kind("max_pool2d", _WINDOW, ("channels",), _pool2d, {"padding": 0}, True),
-        Kind("average_pool2d", _WINDOW, ("channels",), _pool2d, {"padding": 0}, True),
-        Kind("mean", _IMAGE, ("channels",), _mean),
-        *(
-            Kind(
-                name,
-                (*_IMAGE, "constant", "activation"),
-                ("channels",),
-                _binary,
-                {**_ONE_PIXEL, "constant": 0, "activation": 0},
-            )
-            for name in ("add", "mul")
-        ),
-        Kind("concat", (*_IMAGE, "inputs"), ("channels",), _concat, {**_ONE_PIXEL, "inputs": 2}),
         Kind(
-            "pad",
-            (*_IMAGE, "pad_height", "pad_width"),
-            ("channels",),
-            _pad,
-            {"pad_height": 2, "pad_width": 2},
+            "transposed_conv2d",
+            (*conv, *_BY_SIDE),
+            _ENDS,
+            f.transposed_conv2d,
+            {**same, "stride": 2, "activation": 0, **_BY_SIDE},
         ),
-        Kind("softmax", ("rows", "channels"), ("channels",), _softmax, {"rows": 1}),
-        *(Kind(name, _IMAGE, ("channels",), _elementwise, _ONE_PIXEL) for name in ELEMENTWISE),
+        *(
+            Kind(name, (*image, *_BY_SIDE), ("channels",), f.pool2d, {"padding": 0, **_BY_SIDE}, True)
+            for name in ("max_pool2d", "average_pool2d")
+        ),
     )
 
 
-#: Activations that LiteRT runs as operators of their own when nothing precedes them to fuse with.
-ELEMENTWISE = ("relu", "relu6", "logistic", "tanh", "hard_swish", "elu", "gelu", "leaky_relu")
+def _images() -> tuple[Kind, ...]:
+    def kind(name: str, formula: Formula, **further: int) -> Kind:
+        return Kind(name, (*_IMAGE, *further), ("channels",), formula, {**_ONE_PIXEL, **further})
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in _kinds()}
+    return (
+        *(kind(name, f.reduction, over=f.PIXELS) for name in REDUCTIONS),
+        *(kind(name, f.binary, constant=0, activation=0, broadcast=0) for name in BINARY_FUSING),
+        *(kind(name, f.binary, constant=0, broadcast=0) for name in BINARY[len(BINARY_FUSING) :]),
+        kind("prelu", f.prelu, shared=1),
+        kind("compare", f.compare, broadcast=0),
+        kind("select", f.select, broadcast=0),
+        kind("cast", f.elementwise),
+        kind("concat", f.move, inputs=2),
+        kind("split", f.move, outputs=2),
+        kind("slice", f.move, stride=1),
+        kind("pad", f.pad, pad_height=2, pad_width=2),
+        kind("transpose", f.move, order=0),
+        kind("tile", f.tile, times=2),
+        kind("resize_bilinear", f.resize_bilinear, out_height=2, out_width=2),
+        kind("resize_nearest", f.resize_nearest, out_height=2, out_width=2),
+        *(kind(name, f.elementwise) for name in ELEMENTWISE),
+    )
+
+
+def _matrices() -> tuple[Kind, ...]:
+    return (
+        Kind("dense", ("rows", *_ENDS, "activation"), _ENDS, f.dense, {"rows": 1, "activation": 0}),
+        Kind(
+            "batch_matmul",
+            ("batch", "rows", *_ENDS, "transposed"),
+            _ENDS,
+            f.batch_matmul,
+            {"batch": 1, "transposed": 0},
+        ),
+        Kind("softmax", ("rows", "channels"), ("channels",), f.softmax, {"rows": 1}),
+        Kind("reshape", ("channels",), ("channels",), f.copy),
+        Kind("gather", ("rows", "channels", "entries"), ("channels",), f.gather, {"rows": 1}),
+    )
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_windows(), *_matrices(), *_images())}

@@ -157,7 +157,7 @@ def _tables(measurements: Iterable[Measurement]) -> dict[str, MeasurementTable]:
     tables = {kind: MeasurementTable(table_columns(kind), []) for kind in KINDS}
     for m in sorted(measurements, key=lambda m: m.index):
         times = [float(f"{value:.7g}") for value in (m.median_ms, m.iqr_ms, m.min_ms)]
-        dims = [m.dims[name] for name in KINDS[m.kind].dimensions]
+        dims = KINDS[m.kind].complete(m.dims).values()
         tables[m.kind].rows.append([*dims, m.group, *times, m.runs])
     return {kind: table for kind, table in tables.items() if len(table)}
 
@@ -167,6 +167,6 @@ def _energy_tables(measurements: Iterable[Measurement]) -> dict[str, Measurement
     tables = {kind: MeasurementTable(table_columns(kind, ENERGY_RESULTS), []) for kind in KINDS}
     for m in sorted(measurements, key=lambda m: m.index):
         if m.energy_mj is not None:
-            dims = [m.dims[name] for name in KINDS[m.kind].dimensions]
+            dims = KINDS[m.kind].complete(m.dims).values()
             tables[m.kind].rows.append([*dims, m.group, float(f"{m.energy_mj:.7g}")])
     return {kind: table for kind, table in tables.items() if len(table) >= FEWEST}

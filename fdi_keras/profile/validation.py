@@ -12,6 +12,7 @@ import msgspec
 from fdi_keras.errors import ProfileInvalidError, ProfileVersionError
 from fdi_keras.execution_time import TimeModel
 from fdi_keras.operators import KINDS
+from fdi_keras.profile.older import with_new_dimensions
 from fdi_keras.profile.profile import (
     ENERGY_RESULTS,
     FORMAT,
@@ -32,7 +33,7 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
     """See :meth:`DeviceProfile.from_dict`."""
     _check_format(data, source)
     # Part by part: msgspec does not name the keys of a dictionary in the places it reports.
-    data = dict(data)
+    data = with_new_dimensions(dict(data))
     energy = data.pop("energy", None)
     parts = {name: data.pop(name, {}) for name in ("models", "measurements")}
     for name, part in parts.items():
@@ -61,6 +62,8 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
 
 def _decode_energy(data: Any, source: str) -> EnergyPart:
     """The energies, checked as the times are."""
+    if isinstance(data, dict):
+        data = with_new_dimensions(data)
     part = _convert(data, EnergyPart, "$.energy", source)
     if not (math.isfinite(part.overhead_mj) and part.overhead_mj >= 0):
         raise damaged(source, "$.energy.overhead_mj", f"Expected an energy in mJ, got {part.overhead_mj}")

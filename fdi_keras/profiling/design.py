@@ -22,17 +22,24 @@ from typing import NamedTuple
 
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import KINDS, get_kind
-from fdi_keras.profiling.shapes import BASES, CORNERS
+from fdi_keras.profiling.corners import CORNERS
+from fdi_keras.profiling.shapes import BASES
 
 #: Changes with every change that makes other sequences: campaigns resume only their own.
-DESIGN_VERSION = 2
+DESIGN_VERSION = 3
 
-#: Shares of the kinds in a design; what is not named has OTHER_SHARE.
-SHARES = {"conv2d": 36.0, "depthwise_conv2d": 20.0, "dense": 18.0, "add": 3.0, "max_pool2d": 2.5}
-OTHER_SHARE = 1.3
+#: Shares of the kinds in a design; what is not named has OTHER_SHARE: operators that take little of
+#: a network's time, and whose time is simple.
+SHARES = {
+    **{"conv2d": 36.0, "depthwise_conv2d": 20.0, "dense": 18.0, "add": 3.0, "max_pool2d": 2.5, "mul": 2.0},
+    **dict.fromkeys(("grouped_conv2d", "transposed_conv2d", "batch_matmul"), 1.6),
+    **dict.fromkeys(("average_pool2d", "mean", "concat", "softmax"), 1.3),
+    **dict.fromkeys(("pad", "relu", "relu6", "logistic", "hard_swish", "gelu", "transpose", "reshape"), 0.7),
+}
+OTHER_SHARE = 0.35
 
 #: Every kind gets so many before shares count, so that a short campaign knows all kinds at all.
-HEAD_START = 6
+HEAD_START = 5
 
 #: Limits of one probe: about 10 ms, and fitting into the memory of a phone. Weights may be
 #: as large as a dense layer of 4096 x 4096, feature maps as two of 224 x 224 x 64. A
@@ -88,7 +95,7 @@ def planned(kinds: Sequence[str] | None, count: int) -> dict[str, int]:
         UsageError: an unknown kind.
 
     >>> planned(["conv2d", "softmax"], 50)
-    {'conv2d': 44, 'softmax': 6}
+    {'conv2d': 45, 'softmax': 5}
     """
     names = check_kinds(kinds)
     counts = collections.Counter(itertools.islice(_order(names), count))
@@ -109,8 +116,9 @@ def within_limits(kind: str, dims: Dims) -> bool:
     """Whether a probe of this configuration is worth its time and memory."""
     flops, memory_in, memory_out, _, parameters = KINDS[kind].explain(dims)[0]
     features = memory_in + memory_out
+    by_channel = kind in ("depthwise_conv2d", "grouped_conv2d")
     return bool(
-        flops <= (MAX_DEPTHWISE_FLOPS if kind == "depthwise_conv2d" else MAX_FLOPS)
+        flops <= (MAX_DEPTHWISE_FLOPS if by_channel else MAX_FLOPS)
         and features <= MAX_FEATURE_BYTES
         and features + 4 * parameters <= MAX_BYTES
     )
@@ -160,7 +168,9 @@ def _members(kind: str, rng: random.Random) -> list[Dims]:
     name = channels[-1] if rng.random() < 0.65 else channels[0]
     multiple = rng.choice(MULTIPLES)
     centre = max(multiple, round(base[name] / multiple) * multiple)
-    least = base.get("inputs", 1)
+    if base.get("groups", 1) > 1:  # channels of a grouped convolution are a multiple of its groups
+        return [base]
+    least = max(base.get("inputs", 1), base.get("outputs", 1))
     return [{**base, name: value} for value in (centre - 1, centre, centre + 1) if value >= least]
 
 

@@ -1,4 +1,4 @@
-"""Random shapes of each kind of operator, and the corners of their ranges.
+"""Random shapes of each kind of operator.
 
 Every kind mixes two ways of drawing: anything within the range, log-uniform, and
 what networks really contain, where few channels go with large images and many with
@@ -8,10 +8,12 @@ small ones. A number drawn here may still be refused for its FLOPs or memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 
-from fdi_keras.operators.kinds import ELEMENTWISE, KINDS
+from fdi_keras.operators.formulas import BOTH_SPREAD, NO_BROADCAST, ONE_NUMBER, OVER_CHANNELS, OVER_PIXELS
+from fdi_keras.operators.kinds import BINARY, BINARY_FUSING, ELEMENTWISE, REDUCTIONS
+from fdi_keras.operators.windows import fits
 
 Dims = dict[str, int]
 Base = Callable[[Random], Dims]
@@ -21,6 +23,9 @@ MAX_CHANNELS = 1024
 MAX_POINTWISE = 2048
 MAX_DENSE = 4096
 MAX_FLATTENED = 25_088  # 7 x 7 x 512, what VGG16 flattens
+MAX_STEPS = 4096  # of a sequence
+MAX_RESHAPED = 3_000_000
+MAX_TABLE = 8_000_000  # numbers in a table of embeddings
 
 #: Sides of feature maps in networks for images of 28, 32, 64, 96, 128, 160 and 224 pixels.
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 224)
@@ -64,8 +69,26 @@ def _image(rng: Random, high: int = MAX_CHANNELS) -> Dims:
 
 def _fitting(dims: Dims) -> Dims:
     """Without padding a kernel must fit into the image."""
-    if not dims["padding"] and dims["kernel"] > min(dims["height"], dims["width"]):
+    if not fits(dims):
         dims["padding"] = 1
+    return dims
+
+
+def _shaped(rng: Random, dims: Dims, often: float) -> Dims:
+    """Now and then a window that differs by side, or one with holes."""
+    way = rng.random()
+    if way < often:
+        if dims["kernel"] == 1:
+            dims["kernel"] = rng.choices((2, 3, 5, 7), (10, 60, 15, 15))[0]
+        dims["kernel_width"] = 1
+        if rng.random() < 0.65:  # sequences are images of one row
+            dims["kernel"], dims["kernel_width"] = 1, dims["kernel"]
+            if rng.random() < 0.4:
+                dims["width"], dims["height"] = min(MAX_STEPS, dims["width"] * dims["height"]), 1
+    elif way < 1.3 * often and dims["stride"] > 1:
+        dims["stride"], dims["stride_width"] = rng.choice(((1, dims["stride"]), (dims["stride"], 1)))
+    elif way < 1.8 * often and dims["kernel"] > 1 and "activation" in dims:
+        dims["dilation"], dims["stride"] = rng.choices((2, 3, 4, 6, 12), (50, 10, 20, 10, 10))[0], 1
     return dims
 
 
@@ -89,7 +112,32 @@ def _conv2d(rng: Random) -> Dims:
         "padding": int(rng.random() < (0.5 if kernel == 1 else 0.75)),
         "activation": int(rng.random() < 0.6),
     }  # fmt: skip
+    return _fitting(_shaped(rng, dims, 0.12))
+
+
+def _grouped_conv2d(rng: Random) -> Dims:
+    dims = _shaped(rng, _conv2d(rng), 0.05)
+    # As many groups as channels is a convolution by channel: Keras writes some of them so.
+    each = 1 if rng.random() < 0.4 else rng.choice((2, 4, 8, 16, 32))
+    dims["groups"] = max(2, min(MAX_CHANNELS, dims["in_channels"]) // each)
+    dims["in_channels"] = dims["groups"] * each
+    dims["out_channels"] = dims["in_channels"] * (2 if rng.random() < 0.15 else 1)
     return _fitting(dims)
+
+
+def _transposed_conv2d(rng: Random) -> Dims:
+    height, width = (min(side, MAX_SIDE // 2) for side in _sides(rng))
+    n_in = _usual_channels(rng, min(height, width), MAX_CHANNELS // 2)
+    dims = {
+        "height": height, "width": width, "in_channels": n_in,
+        "out_channels": max(1, round(n_in * math.exp(rng.uniform(-math.log(6), math.log(2))))),
+        "kernel": rng.choices((2, 3, 4, 5), (40, 30, 20, 10))[0],
+        "stride": 2 if rng.random() < 0.85 else rng.choice((1, 4)),
+        "padding": int(rng.random() < 0.7), "activation": int(rng.random() < 0.4),
+    }  # fmt: skip
+    if rng.random() < 0.1:
+        dims |= {"height": 1, "kernel": 1, "kernel_width": dims["kernel"]}
+    return dims
 
 
 def _depthwise_conv2d(rng: Random) -> Dims:
@@ -99,8 +147,9 @@ def _depthwise_conv2d(rng: Random) -> Dims:
         "stride": 2 if rng.random() < 0.3 else 1,
         "padding": int(rng.random() < 0.7),
         "activation": int(rng.random() < 0.6),
+        "multiplier": 1 if rng.random() < 0.94 else rng.choice((2, 3, 4)),
     }
-    return _fitting(dims)
+    return _fitting(_shaped(rng, dims, 0.08))
 
 
 def _dense(rng: Random) -> Dims:
@@ -124,17 +173,99 @@ def _pool2d(rng: Random) -> Dims:
         "stride": rng.choices((1, 2, 3), (30, 60, 10))[0],
         "padding": int(rng.random() < 0.5),
     }
-    return _fitting(dims)
+    return _fitting(_shaped(rng, dims, 0.1))
 
 
 def _binary(rng: Random) -> Dims:
-    return {**_image(rng), "constant": int(rng.random() < 0.4), "activation": int(rng.random() < 0.4)}
+    constant = int(rng.random() < 0.4)
+    ways = (NO_BROADCAST, OVER_PIXELS, OVER_CHANNELS, ONE_NUMBER, BOTH_SPREAD)
+    broadcast = rng.choices(ways, (5, 55, 5, 30, 5) if constant else (55, 20, 20, 0, 5))[0]
+    return {
+        **_image(rng),
+        "constant": constant,
+        "activation": int(rng.random() < 0.4),
+        "broadcast": broadcast,
+    }
+
+
+def _plain_binary(rng: Random) -> Dims:
+    dims = _binary(rng)
+    del dims["activation"]
+    return dims
+
+
+def _reduction(rng: Random) -> Dims:
+    dims = {name: max(2, size) for name, size in _image(rng).items()}
+    return {**dims, "over": rng.choices((0, 1, 2), (55, 35, 10))[0]}
+
+
+def _with(name: str, values: tuple[int, ...], weights: tuple[int, ...]) -> Base:
+    """An image and one more number."""
+    return lambda rng: {**_image(rng), name: rng.choices(values, weights)[0]}
+
+
+def _tokens(rng: Random) -> Dims:
+    """Sequences and attention: an image of one row, or heads of few channels."""
+    if rng.random() < 0.5:
+        return _image(rng)
+    return {"height": log_uniform(rng, 8, 512), "width": rng.choice((1, 2, 4, 6, 8, 12)),
+            "channels": rng.choice((16, 24, 32, 48, 64, 96, 128))}  # fmt: skip
+
+
+def _transpose(rng: Random) -> Dims:
+    order = rng.choices((0, 1, 2), (40, 50, 10))[0]
+    dims = _tokens(rng)
+    least = {"height": 1 if order == 1 else 2, "width": 2, "channels": 2}
+    return {**{name: max(least[name], size) for name, size in dims.items()}, "order": order}
+
+
+def _resize(rng: Random) -> Dims:
+    dims = _image(rng)
+    scale = rng.choices((2, 3, 4), (80, 5, 15))[0]
+    height, width = (
+        scale * dims[s] if rng.random() < 0.85 else log_uniform(rng, 1, MAX_SIDE) for s in ("height", "width")
+    )
+    return {**dims, "out_height": height, "out_width": width}
+
+
+def _batch_matmul(rng: Random) -> Dims:
+    """The two products of attention, or any."""
+    tokens, size = log_uniform(rng, 4, 512), rng.choice((16, 24, 32, 48, 64, 96, 128))
+    batch, transposed = log_uniform(rng, 1, 16), int(rng.random() < 0.5)
+    rows, n_in, n_out = rng.choice(
+        (
+            (tokens, size, tokens),
+            (tokens, tokens, size),
+            (log_uniform(rng, 1, 512), log_uniform(rng, 1, 512), log_uniform(rng, 1, 512)),
+        )
+    )
+    return {
+        "batch": batch,
+        "rows": rows,
+        "in_channels": n_in,
+        "out_channels": n_out,
+        "transposed": transposed,
+    }
+
+
+def _gather(rng: Random) -> Dims:
+    channels = rng.choice((8, 16, 32, 50, 64, 100, 128, 200, 256, 300, 512, 768))
+    entries = log_uniform(rng, 2, MAX_TABLE // channels)
+    return {"rows": log_uniform(rng, 1, MAX_STEPS), "channels": channels, "entries": entries}
 
 
 def _concat(rng: Random) -> Dims:
-    inputs = rng.choices((2, 3, 4, 5, 6), (50, 20, 20, 5, 5))[0]
+    return _in_parts(rng, "inputs")
+
+
+def _split(rng: Random) -> Dims:
+    return _in_parts(rng, "outputs")
+
+
+def _in_parts(rng: Random, name: str) -> Dims:
+    parts = rng.choices((2, 3, 4, 5, 6), (50, 20, 20, 5, 5))[0]
     image = _image(rng)
-    return {**image, "channels": max(inputs, image["channels"]), "inputs": inputs}
+    return {**image, "channels": max(parts, image["channels"]), name: parts}
 
 
 def _pad(rng: Random) -> Dims:
@@ -151,78 +282,30 @@ def _softmax(rng: Random) -> Dims:
 
 BASES: dict[str, Base] = {
     "conv2d": _conv2d,
+    "grouped_conv2d": _grouped_conv2d,
+    "transposed_conv2d": _transposed_conv2d,
     "depthwise_conv2d": _depthwise_conv2d,
     "dense": _dense,
+    "batch_matmul": _batch_matmul,
     "max_pool2d": _pool2d,
     "average_pool2d": _pool2d,
-    "mean": _image,
-    "add": _binary,
-    "mul": _binary,
+    **dict.fromkeys(REDUCTIONS, _reduction),
+    **dict.fromkeys(BINARY, _plain_binary),
+    **dict.fromkeys(BINARY_FUSING, _binary),
+    "prelu": _with("shared", (1, 0), (80, 20)),
+    "compare": _with("broadcast", (NO_BROADCAST, ONE_NUMBER), (50, 50)),
+    "select": _with("broadcast", (0, 1), (50, 50)),
+    "cast": _image,
     "concat": _concat,
+    "split": _split,
+    "slice": _with("stride", (1, 2), (85, 15)),
     "pad": _pad,
+    "transpose": _transpose,
+    "reshape": lambda rng: {"channels": log_uniform(rng, 16, MAX_RESHAPED)},
+    "tile": _with("times", (2, 3, 4), (80, 5, 15)),
+    "resize_bilinear": _resize,
+    "resize_nearest": _resize,
     "softmax": _softmax,
+    "gather": _gather,
     **dict.fromkeys(ELEMENTWISE, _image),
 }
-
-
-def _rows(kind: str, *rows: tuple[int, ...]) -> tuple[Mapping[str, int], ...]:
-    names = KINDS[kind].dimensions
-    return tuple({name: int(v) for name, v in zip(names, row, strict=True)} for row in rows)
-
-
-_IMAGES = ((224, 224, 32), (1, 1, 2048), (7, 7, 1024), (1, 224, 1), (224, 1, 1), (28, 28, 64))
-
-
-def _corners() -> dict[str, tuple[Mapping[str, int], ...]]:
-    """Configurations at the ends of every dimension, so that short campaigns span the range too."""
-    pools = tuple(
-        (*image, kernel, stride, padding)
-        for image, kernel, stride, padding in zip(
-            _IMAGES, (2, 7, 7, 1, 1, 3), (2, 1, 1, 1, 1, 3), (0, 1, 0, 0, 1, 1), strict=True
-        )
-    )
-    return {
-        "conv2d": _rows(
-            "conv2d",
-            (224, 224, 3, 32, 3, 2, 1, 1),
-            (1, 1, 2048, 512, 1, 1, 1, 1),
-            (7, 7, 512, 2048, 1, 1, 0, 0),
-            (4, 4, 512, 512, 3, 1, 1, 1),
-            (112, 112, 3, 64, 7, 2, 0, 1),
-            (1, 1, 1024, 1024, 3, 1, 1, 0),
-            (2, 2, 1, 1, 7, 2, 1, 1),
-        ),
-        "depthwise_conv2d": _rows(
-            "depthwise_conv2d",
-            (224, 224, 16, 3, 1, 1, 1),
-            (7, 7, 1024, 7, 1, 1, 0),
-            (112, 112, 64, 3, 2, 0, 1),
-            (1, 1, 2048, 3, 1, 1, 1),
-            (1, 1, 1, 1, 1, 0, 0),
-        ),
-        "dense": _rows(
-            "dense",
-            (1, 4096, 4096, 1),
-            (1, MAX_FLATTENED, 512, 0),
-            (256, 512, 512, 0),
-            (1, 1, 1, 0),
-            (1, 2048, 1000, 0),
-            (1, 1, 4096, 1),
-        ),
-        "max_pool2d": _rows("max_pool2d", *pools),
-        "average_pool2d": _rows("average_pool2d", *pools),
-        "mean": _rows("mean", *_IMAGES),
-        **{
-            name: _rows(name, *((*image, i % 2, i % 3 == 0) for i, image in enumerate(_IMAGES)))
-            for name in ("add", "mul")
-        },
-        "concat": _rows(
-            "concat", *((h, w, max(c, 6), 2 + 2 * (i % 3)) for i, (h, w, c) in enumerate(_IMAGES))
-        ),
-        "pad": _rows("pad", *((h, w, c, 6 * (i % 2), 6 * (i % 2)) for i, (h, w, c) in enumerate(_IMAGES))),
-        "softmax": _rows("softmax", (1, 1), (1, 4096), (4096, 10), (4096, 1), (1, 1000)),
-        **{name: _rows(name, *_IMAGES) for name in ELEMENTWISE},
-    }
-
-
-CORNERS = _corners()

@@ -16,7 +16,12 @@ STEPS = ("conv", "conv_bn_relu", "pointwise", "depthwise", "separable", "bn", "r
          "dense", "pad", "nested", "shared", "operator_add")  # fmt: skip
 
 
-def random_network(draw, side: int = 6) -> keras.Model:
+#: Also layers whose channels cannot be cut.
+MORE_STEPS = (*STEPS, "asymmetric", "grouped", "dilated", "squeeze_excite", "upsample", "transposed", "norm",
+              "softplus", "prelu", "slice", "tokens")  # fmt: skip
+
+
+def random_network(draw, side: int = 6, steps: tuple[str, ...] = STEPS) -> keras.Model:
     """A built functional model with random weights, batch statistics included; one or two outputs.
 
     Args:
@@ -28,7 +33,7 @@ def random_network(draw, side: int = 6) -> keras.Model:
     shared: dict[int, keras.layers.Layer] = {}
     for _ in range(draw(st.integers(2, 7))):
         x = draw(st.sampled_from(tensors[-3:]))
-        tensors.append(_step(draw, draw(st.sampled_from(STEPS)), x, tensors, shared))
+        tensors.append(_step(draw, draw(st.sampled_from(steps)), x, tensors, shared))
     outputs = [_head(draw, tensors[-1])]
     if draw(st.booleans()):
         outputs.append(_head(draw, tensors[-2]))
@@ -82,6 +87,50 @@ def _step(draw, step, x, tensors, shared):
             channels = x.shape[-1]
             layer = shared.setdefault(channels, L.Conv2D(channels, 3, padding="same"))
             return layer(L.ReLU()(layer(x)))
+    return _further_step(draw, step, x)
+
+
+def _further_step(draw, step, x):
+    channels = x.shape[-1]
+    match step:
+        case "asymmetric":
+            kernel = draw(st.sampled_from([(1, 3), (5, 1)]))
+            return L.Conv2D(draw(_widths), kernel, padding="same", activation="relu")(x)
+        case "grouped":
+            x = L.Conv2D(6, 1)(x)
+            return L.BatchNormalization()(
+                L.Conv2D(6, 3, groups=draw(st.sampled_from([2, 3, 6])), padding="same")(x)
+            )
+        case "dilated":
+            return L.Conv2D(draw(_widths), 3, padding="same", dilation_rate=2)(x)
+        case "squeeze_excite":
+            squeezed = L.GlobalAveragePooling2D(keepdims=True)(x)
+            gate = L.Conv2D(channels, 1, activation=draw(st.sampled_from(["sigmoid", "hard_sigmoid"])))(
+                squeezed
+            )
+            return L.Multiply()([x, gate])
+        case "upsample":
+            mode = draw(st.sampled_from(["nearest", "bilinear"]))
+            return L.MaxPooling2D(2)(L.UpSampling2D(2, interpolation=mode)(x))
+        case "transposed":
+            return L.MaxPooling2D(2)(
+                L.Conv2DTranspose(draw(_widths), 3, 2, padding="same", activation="relu")(x)
+            )
+        case "norm":
+            return L.LayerNormalization()(x)
+        case "softplus":
+            return L.Activation(draw(st.sampled_from(["softplus", "mish", "hard_silu", "celu", "gelu"])))(x)
+        case "prelu":
+            return L.PReLU(shared_axes=[1, 2])(x)
+        case "slice":
+            return L.ZeroPadding2D(((0, 1), (1, 0)))(L.Cropping2D(((1, 0), (0, 1)))(x))
+        case "tokens":
+            channels = 4  # the converter fails on one channel
+            x = L.Conv2D(channels, 1)(x)
+            height, width = x.shape[1:3]
+            tokens = L.Reshape((height * width, channels))(x)
+            tokens = L.Add()([tokens, L.MultiHeadAttention(2, 4)(tokens, tokens)])
+            return L.Reshape((height, width, channels))(L.Dense(channels, activation="gelu")(tokens))
     raise AssertionError(step)
 
 

@@ -7,17 +7,19 @@ from hypothesis import strategies as st
 
 from fdi_keras.networks.expected_latency import TERMS, _Table
 from fdi_keras.operators import EXPLANATORY, KINDS
+from fdi_keras.operators.kinds import CHOICES
 
 
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_every_explanatory_variable_is_a_polynomial_of_second_degree_in_the_channels(name, data):
     kind = KINDS[name]
     dims = {d: data.draw(st.integers(8, 200), d) for d in kind.dimensions}
-    dims |= {
-        flag: data.draw(st.integers(0, 1)) for flag in ("padding", "activation", "constant") if flag in dims
-    }
-    if kind.windowed:
+    dims |= {name: data.draw(st.integers(0, ways - 1)) for name, ways in CHOICES.items() if name in dims}
+    if "kernel" in dims:
         dims |= {"kernel": data.draw(st.integers(1, 7)), "stride": data.draw(st.integers(1, 3))}
+        dims |= {"kernel_width": data.draw(st.integers(0, 7)), "stride_width": data.draw(st.integers(0, 3))}
+    if "dilation" in dims:
+        dims["dilation"] = 1
     x = dims[kind.channels[0]] if len(kind.channels) > 1 else 0
     y = dims[kind.channels[-1]]
     t = data.draw(st.sampled_from([y, -(-y // 16) * 16]))

@@ -1,11 +1,15 @@
 """Keras models and the files they are converted to give the same operators."""
 
+import re
 from collections import Counter
 
 import keras
 import numpy as np
 import pytest
-from random_networks import randomize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layer_zoo import FAMILIES, IMAGE, NUMBERS, SEQUENCE, VECTOR
+from random_networks import MORE_STEPS, random_network, randomize
 from synthetic_devices import free, linear_device, profile_of
 
 import fdi_keras as fdi
@@ -68,17 +72,54 @@ def test_every_rule_of_conversion():
     assert_same_operators(everything())
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, weights=None, classes=10),
-        lambda: keras.applications.ResNet50V2(input_shape=(64, 64, 3), weights=None, classes=10),
-    ],
-    ids=["MobileNetV2", "ResNet50V2"],
-)
-def test_known_networks(build):
-    model = build()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_of_real_networks(family):
+    """All lines as one network: converting it costs less than converting each."""
+    inputs, outputs = [], []
+    for line in FAMILIES[family].strip().splitlines():
+        image, sequence, vector = (keras.Input(shape) for shape in (IMAGE, SEQUENCE, VECTOR))
+        given = {"x": image, "s": sequence, "v": vector, "n": keras.Input(NUMBERS, dtype="int32")}
+        made = eval(line, {"L": L, "ops": keras.ops, **given})
+        outputs.append(made)
+        inputs.append(next(t for name, t in given.items() if re.search(rf"\b{name}\b", line)))
+    model = keras.Model(inputs, outputs)
     randomize(model)
+    operators = read_operators(model)
+    assert [o for o in operators if o.problem] == []
+    assert_same_operators(model)
+
+
+#: Where networks of keras.applications are cut off: behind the first block of every sort that they have.
+FAMILIES_OF_APPLICATIONS = {
+    "MobileNetV2": ("block_4_add", 64),
+    "MobileNetV3Small": ("expanded_conv_4_add", 64),
+    "ResNet50V2": ("conv3_block1_out", 64),
+    "DenseNet121": ("conv3_block1_concat", 64),
+    "InceptionV3": ("mixed4", 75),
+    "Xception": ("block4_pool", 71),
+    "EfficientNetV2B0": ("block4b_add", 64),
+    "ConvNeXtTiny": ("convnext_tiny_stage_1_block_0_identity", 64),
+    "NASNetMobile": ("reduction_concat_stem_2", 64),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES_OF_APPLICATIONS)
+def test_families_of_applications(name):
+    """The whole networks, all of them, are compared by ``python -m benchmarks.operators``."""
+    last, side = FAMILIES_OF_APPLICATIONS[name]
+    whole = getattr(keras.applications, name)(input_shape=(side, side, 3), weights=None, classes=10)
+    features = whole.get_layer(last).output
+    model = keras.Model(whole.input, L.Dense(3)(L.GlobalAveragePooling2D()(features)))
+    randomize(model)
+    assert [o for o in read_operators(model) if o.problem] == []
+    assert_same_operators(model)
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_random_networks(data):
+    model = random_network(data.draw, steps=MORE_STEPS)
+    assert [o for o in read_operators(model) if o.problem] == []
     assert_same_operators(model)
 
 
@@ -94,11 +135,11 @@ def test_a_report_covers_everything_and_adds_up():
 
 
 def test_unknown_operators_lower_the_coverage_and_are_named():
-    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.UpSampling2D(2), L.PReLU()])
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.GroupNormalization(2), L.PReLU()])
     report = fdi.predict_latency(model, linear_device())
     assert report.coverage < 1.0
     unknown = [o for o in report.operators if o.predicted_ms is None]
-    assert {o.kind for o in unknown} == {"UpSampling2D", "PReLU"}
+    assert {o.kind for o in unknown} == {"GroupNormalization", "prelu"}
     assert all(any(o.name in w for w in report.warnings) for o in unknown)
 
 

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fdi_keras.cli.curve import MAY_BE_ZERO, SWITCHES
+from fdi_keras.cli.curve import SWITCHES
 from fdi_keras.cli.minima import FREE
 from fdi_keras.execution_time import Leaf, Split, TimeModel, time_minima
 from fdi_keras.execution_time.forms import split_name
 from fdi_keras.execution_time.rules import conditions_text
 from fdi_keras.operators import KINDS
+from fdi_keras.operators.kinds import CHOICES, MAY_BE_ZERO
+from fdi_keras.operators.windows import output_sizes
 from fdi_keras.profile import DeviceProfile
 
 #: Points of a curve at most; more than a terminal has columns of dots by far.
@@ -177,9 +179,8 @@ def curve(model: TimeModel, dims: Mapping[str, int], vary: str, first: int, last
     kind = KINDS[model.kind]
     full: dict[str, Any] = {**kind.complete({**dims, vary: first}), vary: x}
     if kind.windowed:
-        derived = kind.derive({name: np.asarray(value, float) for name, value in full.items()})
-        fits = np.minimum(derived["out_height"], derived["out_width"]) >= 1
-        x = x[np.broadcast_to(fits, x.shape)]
+        height, width = output_sizes({name: np.asarray(value, float) for name, value in full.items()})
+        x = x[np.broadcast_to(np.minimum(height, width) >= 1, x.shape)]
     if not len(x):
         return CurvePart(x, np.array([]), [], [], ["no kernel of this size fits without padding"])
     times = model.predict_ms({**full, vary: x.astype(float)})
@@ -240,7 +241,7 @@ def varied_first(kind: str) -> str:
 
 def may_vary(kind: str) -> list[str]:
     """Dimensions that count something."""
-    return [name for name in KINDS[kind].dimensions if name not in SWITCHES]
+    return [name for name in KINDS[kind].dimensions if name not in CHOICES]
 
 
 def stepped(model: TimeModel, name: str, value: int, steps: int) -> int:

@@ -489,10 +489,10 @@ class RulesRoom(Room):
 
 
 def _wrong(values: dict[str, str]) -> str:
-    from fdi_keras.cli.curve import MAY_BE_ZERO, SWITCHES
+    from fdi_keras.operators.kinds import CHOICES, MAY_BE_ZERO
 
     for name, text in values.items():
-        least, most = (0 if name in MAY_BE_ZERO else 1), (1 if name in SWITCHES else 1_000_000)
+        least, most = (0 if name in MAY_BE_ZERO else 1), CHOICES.get(name, 1_000_001) - 1
         if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= most or len(text) > 9:
             return f"{name} must be a whole number from {least} to {most}; received {clean(text, 30)!r}."
     return ""
