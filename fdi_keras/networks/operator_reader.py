@@ -222,8 +222,14 @@ class OperatorReader:
         kind, dims, problem = described
         if problem is None and kind not in KINDS:
             problem = f"no time model knows what {kind} costs"
-        known = {name: value for name, value in (channels or {}).items() if value >= 0}
-        operator = NetworkOperator(kind, d.canonical(kind, dims), call.name, known, problem)
+        dims = d.canonical(kind, dims)
+        # Before a reshape the last axis may be another one than that of the value.
+        known = {
+            name: value
+            for name, value in (channels or {}).items()
+            if value >= 0 and dims.get(name) == self.shape(value)[-1]
+        }
+        operator = NetworkOperator(kind, dims, call.name, known, problem)
         operator.elements_in = sum(math.prod(self.shape(v)) for v in call.inputs)
         operator.elements_out = sum(math.prod(self.shape(v)) for v in call.outputs)
         self.operators.append(operator)
