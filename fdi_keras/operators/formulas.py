@@ -4,6 +4,10 @@ The paper names the variables; the exact formulas are our choice and stand here,
 function a kind or family of kinds that cost alike. Each takes columns of dimensions and
 gives the explanatory variables in the order of :data:`EXPLANATORY`. They are
 polynomials of second degree in the channels, so that a gradient can flow through them.
+
+Internal memory is what is written and read again within the operator. Of operators that
+only pass over their tensors it is one address for every piece that is treated by itself:
+many short pieces take longer than few long ones of the same size.
 """
 
 from __future__ import annotations
@@ -119,7 +123,8 @@ def reduction(c: Columns) -> tuple[Any, ...]:
         + (over == CHANNELS) * c["height"] * c["width"]
         + (over == WIDTH) * c["height"] * c["channels"]
     )
-    return (elements, BYTES * elements, BYTES * kept, 0 * elements, 0 * elements)
+    pieces = (over == CHANNELS) * c["height"] * c["width"] + (over == WIDTH) * c["height"]
+    return (elements, BYTES * elements, BYTES * kept, BYTES * pieces, 0 * elements)
 
 
 def binary(c: Columns) -> tuple[Any, ...]:
@@ -136,7 +141,7 @@ def binary(c: Columns) -> tuple[Any, ...]:
         elements,
         BYTES * (first + second),
         BYTES * elements,
-        0 * elements,
+        BYTES * pixels * ((spread != NO_BROADCAST) & (spread != ONE_NUMBER)),
         second * c["constant"],
     )
 
@@ -174,20 +179,43 @@ def copy(c: Columns) -> tuple[Any, ...]:
     return move({**c, "height": 1, "width": 1})
 
 
+def concat(c: Columns) -> tuple[Any, ...]:
+    return _in_pieces(c, c["height"] * c["width"] * c["inputs"])
+
+
+def split(c: Columns) -> tuple[Any, ...]:
+    return _in_pieces(c, c["height"] * c["width"] * c["outputs"])
+
+
+def cut(c: Columns) -> tuple[Any, ...]:
+    return _in_pieces(c, c["height"] * (c["stride"] == 1) + _elements(c) * (c["stride"] > 1))
+
+
+def transpose(c: Columns) -> tuple[Any, ...]:
+    pixels = c["height"] * c["width"]
+    return _in_pieces(c, pixels * (c["order"] == 0) + _elements(c) * (c["order"] > 0))
+
+
+def _in_pieces(c: Columns, pieces: Any) -> tuple[Any, ...]:
+    flops, read, written, _, parameters = move(c)
+    return (flops, read, written, BYTES * pieces, parameters)
+
+
 def tile(c: Columns) -> tuple[Any, ...]:
-    elements = _elements(c)
-    return (0 * elements, BYTES * elements, BYTES * elements * c["times"], 0 * elements, 0 * elements)
+    elements, pieces = _elements(c), c["height"] * c["times"]
+    return (0 * elements, BYTES * elements, BYTES * elements * c["times"], BYTES * pieces, 0 * elements)
 
 
 def pad(c: Columns) -> tuple[Any, ...]:
     inner = _elements(c)
     outer = (c["height"] + c["pad_height"]) * (c["width"] + c["pad_width"]) * c["channels"]
-    return (0 * inner, BYTES * inner, BYTES * outer, 0 * inner, 0 * inner)
+    return (0 * inner, BYTES * inner, BYTES * outer, BYTES * c["height"], 0 * inner)
 
 
 def resize_nearest(c: Columns) -> tuple[Any, ...]:
     read, made = _elements(c), c["out_height"] * c["out_width"] * c["channels"]
-    return (0 * made, BYTES * read, BYTES * made, 0 * made, 0 * made)
+    pixels = c["out_height"] * c["out_width"]
+    return (0 * made, BYTES * read, BYTES * made, BYTES * pixels, 0 * made)
 
 
 def resize_bilinear(c: Columns) -> tuple[Any, ...]:
@@ -197,7 +225,7 @@ def resize_bilinear(c: Columns) -> tuple[Any, ...]:
 
 def softmax(c: Columns) -> tuple[Any, ...]:
     elements = c["rows"] * c["channels"]
-    return (5 * elements, BYTES * elements, BYTES * elements, 0 * elements, 0 * elements)
+    return (5 * elements, BYTES * elements, BYTES * elements, BYTES * c["rows"], 0 * elements)
 
 
 def gather(c: Columns) -> tuple[Any, ...]:

@@ -36,7 +36,7 @@ SHARES = {
     **dict.fromkeys(("average_pool2d", "mean", "concat", "softmax"), 1.3),
     **dict.fromkeys(("pad", "relu", "relu6", "logistic", "hard_swish", "gelu", "transpose", "reshape"), 0.7),
 }
-OTHER_SHARE = 0.35
+OTHER_SHARE = 0.5
 
 #: Every kind gets so many before shares count, so that a short campaign knows all kinds at all.
 HEAD_START = 5
