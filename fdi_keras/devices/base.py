@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -77,12 +76,15 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuntimeChoice(msgspec.Struct, frozen=True):
-    """How a device shall execute models, as :meth:`Device.open` takes it.
+    """How a device shall execute models; each choice of the first four is a runtime with profiles of its own.
 
     Attributes:
         threads: of the CPU; 1 when left out, or what a resumed campaign had.
-        delegate, cores, precision: see there; phones have a choice.
-        benchmark_model: on phones, the tool's file.
+        delegate: what executes the operators: ``"xnnpack"``, and on phones ``"none"`` (the
+            runtime's own kernels), ``"gpu"`` or ``"nnapi"``.
+        cores: on phones: ``"big"``, ``"little"`` or a hexadecimal mask; any when empty.
+        precision: ``"float16"`` lets a phone's GPU or NNAPI calculate in 16 bits.
+        benchmark_model: on phones: the tool's file; looked for when left out.
         adb: adb servers to look for phones at, beside that of this computer.
     """
 
@@ -299,24 +301,8 @@ class Device(Protocol):
     @property
     def info(self) -> DeviceInfo: ...
 
-    def open(
-        self,
-        threads: int = 1,
-        *,
-        delegate: str = "xnnpack",
-        cores: str = "",
-        precision: str = "float32",
-        benchmark_model: str | PathLike[str] | None = None,
-    ) -> Runner:
-        """A runner of models; each choice of the first four is a runtime of its own, with its own profile.
-
-        Args:
-            threads: of the CPU.
-            delegate: what executes the operators: ``"xnnpack"``, and on phones ``"none"`` (the
-                runtime's own kernels), ``"gpu"`` or ``"nnapi"``.
-            cores: on phones: ``"big"``, ``"little"`` or a hexadecimal mask; any when empty.
-            precision: ``"float16"`` lets a phone's GPU or NNAPI calculate in 16 bits.
-            benchmark_model: on phones: the tool's file; looked for when left out.
+    def open(self, choice: RuntimeChoice | None = None) -> Runner:
+        """A runner that executes models as was chosen, or else as this device does by itself.
 
         Raises:
             UsageError: something that this device does not have.

@@ -63,10 +63,4 @@ def open_runner(name: str = "local", choice: RuntimeChoice | None = None) -> Run
         UsageError: a choice that the device does not have.
     """
     choice = choice or RuntimeChoice()
-    return open_device(name, choice.adb).open(
-        1 if choice.threads is None else choice.threads,
-        delegate=choice.delegate,
-        cores=choice.cores,
-        precision=choice.precision,
-        benchmark_model=choice.benchmark_model,
-    )
+    return open_device(name, choice.adb).open(choice)
