@@ -32,10 +32,15 @@ def connect(address: str, adb: str | None, as_json: bool) -> None:
     from fdi_keras.devices.adb.server import default_server, parse_server
 
     server = parse_server(adb) if adb else default_server()
+    from fdi_keras.devices.registry import restore_phones
+
     with console.working(f"Connecting to {address}", quiet=as_json):
         server.ensure()
         phone = PhoneLink(server.connect(address), server)
+        restored = restore_phones([server.label])
     if as_json:
         console.print_json({"id": phone.id})
     else:
         click.echo(f"Connected. Its id is {phone.id}; 'fdi doctor {phone.id}' checks it.")
+    for note in restored:
+        click.echo(console.clean(note), err=True)

@@ -10,6 +10,8 @@ import time
 import pytest
 from stand_in_phone import free_port
 
+from fdi_keras.devices.adb.steady import SteadyPhone
+
 
 @pytest.fixture
 def adb(adb_server):
@@ -36,6 +38,25 @@ def test_devices_lists_phones(fdi, adb, make_phone):
     devices = json.loads(fdi("devices", *adb, "--json").out)
     states = {device["id"].partition("@")[0]: device["state"].partition(":")[0] for device in devices}
     assert (states["local"], states[phone.serial], states[shy.serial]) == ("ready", "ready", "unauthorized")
+
+
+def test_devices_restores_what_a_campaign_that_died_has_left(fdi, adb, phone, link):
+    assert "after a campaign" not in fdi("devices", *adb).err
+    steady = SteadyPhone(link)
+    steady.__enter__()
+    assert "after a campaign" not in fdi("devices", *adb).err, "it is still being measured"
+    assert phone.setting("stay_on_while_plugged_in") == "7"
+    link.push("/bin/sleep", "/data/local/tmp/fdi/bin/benchmark_model", 0o755)
+    link.run("/data/local/tmp/fdi/bin/benchmark_model 100 > /dev/null 2>&1 &")
+    steady._lock.release()  # as the death of its process does
+    answer = fdi("devices", *adb)
+    assert answer.status == 0
+    assert answer.err.count("\n") == 1
+    assert answer.err.startswith(f"phone {phone.serial}")
+    assert "after a campaign that died: ended what was still running" in answer.err
+    assert phone.setting("stay_on_while_plugged_in") == "0"
+    assert phone.processes() == []
+    assert fdi("devices", *adb).err == ""
 
 
 def test_devices_fit_eighty_columns(fdi, adb, make_phone, monkeypatch):
