@@ -13,7 +13,9 @@ from fdi_keras.execution_time.tree import Split
 
 @parametrize_with_checks([ExecutionTimeRegressor()])
 def test_scikit_learn_conventions(estimator, check):
+    """Each check fails by itself; and what is asked to learn from other data learns in its clones."""
     check(estimator)
+    assert estimator.get_params() == ExecutionTimeRegressor().get_params()
 
 
 def device(n, seed, noise=0.01):

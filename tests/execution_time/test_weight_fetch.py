@@ -69,6 +69,7 @@ def test_whatever_was_measured_gives_a_cost_that_is_one_or_none(rows):
     found = fit_weight_fetch(dims, table[:, 2])
     if found is not None:
         found.validate()
+    assert found is None or (found.cached_bytes < found.uncached_bytes and 0 < found.ms_per_byte < np.inf)
 
 
 def test_a_time_model_learns_what_is_left_without_fetching():

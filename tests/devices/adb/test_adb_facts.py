@@ -133,9 +133,12 @@ def test_any_answer_gives_facts_within_bounds(parts):
 
 @given(st.text())
 def test_any_text_is_read(text):
-    parse_facts(text, "M")
-    parse_battery(text)
-    parse_thermal(text)
+    """What is not understood is unknown, never an error or a number out of its bounds."""
+    assert msgspec.json.decode(msgspec.json.encode(parse_facts(text, "M")), type=PhoneFacts).abi is None
+    battery = parse_battery(text)
+    assert battery.level is None or 0 <= battery.level <= 100
+    assert battery.celsius is None or -50 <= battery.celsius <= 150
+    assert parse_thermal(text) in (None, *range(7))
 
 
 def test_masks():

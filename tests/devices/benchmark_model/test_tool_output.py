@@ -277,7 +277,7 @@ def test_whatever_the_tool_may_measure_is_accepted_and_read_exactly(taken):
 @settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([try_text, try_batch]))
 def test_a_damaged_output_is_a_measurement_or_an_error_and_never_a_wrong_number(rng, trial):
-    """``python -m benchmarks.phones.fuzz_parser`` does the same a hundred thousand times."""
+    """``python -m benchmarks.phones --parts 6`` does the same a hundred thousand times."""
     tally = Tally()
     seeded = random.Random(rng.getrandbits(64))
     for _ in range(40):
