@@ -3,8 +3,9 @@
 import shutil
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from searching import examples
 
 from fdi_keras.devices.adb.facts import (
     Battery,
@@ -115,7 +116,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.lists(LINES, max_size=6)), max_size=6))
 def test_any_answer_gives_facts_within_bounds(parts):
     text = "".join(f"\nM {name}\n" + "\n".join(lines) + "\n" for name, lines in parts)
