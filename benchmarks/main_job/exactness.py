@@ -14,7 +14,7 @@ LEAST = 150
 
 def run(settings: Settings) -> list[Row]:
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "--no-cov", "-p", "no:cacheprovider"),
+        *(sys.executable, "-m", "pytest", "-q", "-n", "0", "--no-cov", "-p", "no:cacheprovider"),
         *(
             "--hypothesis-profile=search",
             f"--hypothesis-seed={settings.seed}",

@@ -1,8 +1,6 @@
 """``fdi profile`` and ``fdi measure`` on phones, as a user types them."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from stand_in_phone.tools import battery
@@ -91,7 +89,14 @@ def test_choices_for_phones_are_refused_on_this_computer(fdi, tmp_path):
         assert "a choice for phones" in answer.err
 
 
-def test_energy_that_a_phone_cannot_give_is_refused_before_anything_is_timed(on, phone):
+@pytest.fixture
+def journals(tmp_path, monkeypatch):
+    """Lists the journals of this test's campaigns alone."""
+    monkeypatch.setenv("FDI_STATE", str(tmp_path / "state"))
+    return lambda: list((tmp_path / "state" / "campaigns").glob("*.jsonl"))
+
+
+def test_energy_that_a_phone_cannot_give_is_refused_before_anything_is_timed(on, phone, journals):
     words = ("profile", "--device", phone.serial, "--budget", "6", "--kinds", "relu", "--energy", "0.05")
     phone.write("battery", battery(charging=True))
     plugged = on(*words)
@@ -102,13 +107,13 @@ def test_energy_that_a_phone_cannot_give_is_refused_before_anything_is_timed(on,
         assert (answer.status, answer.out) == (1, "")
         assert why in answer.err
         assert answer.err.count("\n") == 1
-    assert not list((Path(os.environ["FDI_STATE"]) / "campaigns").glob("*.jsonl"))
+    assert journals() == []
 
 
-def test_times_go_on_on_a_phone_that_was_plugged_in_since(on, phone):
+def test_times_go_on_on_a_phone_that_was_plugged_in_since(on, phone, journals):
     words = ("profile", "--device", phone.serial, "--kinds", "relu", "--json")
     assert on(*words, "--budget", "6").status == 0
-    (journal,) = (Path(os.environ["FDI_STATE"]) / "campaigns").glob("*.jsonl")
+    (journal,) = journals()
     text = journal.read_text()
     assert text.count('"energy_minutes":null') == 1
     journal.write_text(text.replace('"energy_minutes":null', '"energy_minutes":0.05'))
