@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 import msgspec
 
@@ -183,6 +183,14 @@ class Runner(Protocol):
         """
         ...
 
+    def check_energy(self) -> None:
+        """Whether energies could be measured now, without measuring any.
+
+        Raises:
+            EnergyUnavailableError: the device has no battery that it lets be read, or charges it.
+        """
+        ...
+
     def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
         """Samples of the battery before, during and after long execution, and the mean time of one in ms.
 
@@ -274,8 +282,11 @@ class SteadyRunner:
     def notes(self) -> list[str]:
         return []
 
-    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+    def check_energy(self) -> NoReturn:
         raise EnergyUnavailableError("energy is measured from the battery of a phone; this device is none.")
+
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        self.check_energy()
 
     def cache_counters(self, model: bytes) -> tuple[float, float]:
         raise MeasurementError("cache accesses are counted with simpleperf on a phone; this device is none.")

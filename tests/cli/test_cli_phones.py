@@ -1,5 +1,6 @@
 """The verbs for phones: devices, doctor, connect, pair."""
 
+import io
 import json
 import os
 import pty
@@ -78,12 +79,25 @@ def test_devices_without_adb(fdi, monkeypatch, tmp_path):
     assert [device["id"] for device in json.loads(fdi("devices", "--json").out)] == ["local"]
 
 
-def test_wrong_addresses_are_wrong_use(fdi):
-    for args in (("devices", "--adb", "a b"), ("connect", "nowhere:x"), ("pair", "host:1", "12")):
-        answer = fdi(*args, *(() if args[0] == "devices" else ("--adb", f"127.0.0.1:{free_port()}")))
-        assert answer.err.count("\n") == 1
-        assert answer.status in (1, 2)
-    assert fdi("devices", "--adb", "a b").status == 2
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("devices", "--adb", "a b"),
+        ("connect", "nowhere:x"),
+        ("pair", "nonsense"),
+        ("pair", "host:1", "12"),
+        ("pair", "nonsense", "123456"),
+    ],
+)
+def test_wrong_addresses_are_wrong_use(fdi, monkeypatch, args):
+    """Said before an adb server is started or asked, and before a code is asked for."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("123456\n"))
+    nobody = () if args[0] == "devices" else ("--adb", f"127.0.0.1:{free_port()}")
+    answer = fdi(*args, *nobody)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert "received" in answer.err
+    assert "Pairing code" not in answer.err
 
 
 def test_what_a_phone_says_cannot_steer_the_screen(fdi, adb, make_phone):
