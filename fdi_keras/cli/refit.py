@@ -44,13 +44,13 @@ def refit(profile: str, form: str, out: Path | None, as_json: bool) -> None:
 
     JSON: path, form and kinds: by name measurements, before and after (held-out errors, 0.05 is 5 %).
     """
-    from fdi_keras.profile import load_profile
+    from fdi_keras.profile import find_profile, load_profile
     from fdi_keras.profile import refit as learn_anew
-    from fdi_keras.profile.files import check_writable
-    from fdi_keras.profile.manage import own_profile
+    from fdi_keras.profile.files import check_not_bundled, check_writable
 
     loaded = load_profile(profile)
-    path = out or (Path(profile) if Path(profile).is_file() else own_profile(profile))
+    path = out or find_profile(profile)
+    check_not_bundled(path)
     check_writable(path)
     with console.working(f"Learning {loaded.name} anew", quiet=as_json) as status:
 

@@ -544,7 +544,7 @@ class _Campaign:
         done, rate = len(self._done) + len(self._failed), self._rate()
         limits = []
         if self._plan.measurements is not None:
-            limits.append(self._plan.measurements)
+            limits.append(self._plan.measurements - self._work.elsewhere)
         if self._plan.minutes is not None and rate:
             left_s = max(0.0, 60 * self._plan.minutes - self._earlier_s - self._seconds() + self._away_s)
             limits.append(done + round(rate * left_s))

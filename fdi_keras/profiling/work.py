@@ -21,6 +21,7 @@ class Work:
     Args:
         plan: how far the design goes.
         done: places in the design that need not be timed.
+        elsewhere: likewise, those that an earlier profile has.
 
     What is taken is either finished or given back. Whoever finds nothing left waits for what
     others still have: they may give it back.
@@ -35,14 +36,15 @@ class Work:
         [2]
     """
 
-    def __init__(self, plan: Plan, done: Collection[int] = ()):
+    def __init__(self, plan: Plan, done: Collection[int] = (), elsewhere: Collection[int] = ()):
+        self.elsewhere = len(elsewhere)
         self._measurements = plan.measurements
         self._changed = threading.Condition()
         self._fresh: Iterator[Item] = enumerate(configurations(plan.kinds, plan.seed))
         self._known: dict[int, Configuration] = {}
         self._returned: list[int] = []
         self._out: dict[int, int] = {}  # taken and not yet finished, by the thread that took it
-        self._done = set(done)
+        self._done = {*done, *elsewhere}
 
     def take(self, count: int) -> list[Item]:
         """Up to ``count`` configurations, those that were given back first; none when all is finished."""
