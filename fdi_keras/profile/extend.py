@@ -36,8 +36,8 @@ class Extension:
         device, runtime: that the campaign will measure.
 
     Attributes:
-        done: places of the plan's design that need not be timed.
-        end: the place behind the last that the profile has.
+        times: places of the plan's design that need not be timed, with their times in ms.
+        again: places that are timed again.
 
     Raises:
         CampaignError: the profile is of another device or runtime, or holds no measurements.
@@ -47,9 +47,17 @@ class Extension:
         _check_same(profile, device, runtime)
         self._profile = profile
         self._measurements = _measurements_of(profile, plan)
+        self._active = plan.active
         places = sorted(index for index in self._measurements if index >= 0)
-        self.done = frozenset(places[TIMED_AGAIN:])
-        self.end = 1 + max(places, default=-1)
+        self.again = places[:TIMED_AGAIN]
+        self._end = 1 + max(places, default=-1)
+        self.times = {
+            place: self._measurements[place].median_ms - profile.overhead_ms for place in places[TIMED_AGAIN:]
+        }
+
+    def limit(self, more: int) -> int:
+        """What a plan calls ``measurements`` that shall make so many beside those timed again."""
+        return len(self.again) + more if self._active else self._end + more
 
     def joined(self, records: Records) -> Records:
         """The campaign's records with the profile's own; of what both have, the campaign's.
@@ -67,7 +75,7 @@ class Extension:
         agreement = compare(
             Records(records.path, before, records.runtime, records.plan, own),
             records,
-            common=self.end,
+            common=self._end,
         )
         if not agreement.agree:
             raise CampaignError(

@@ -15,6 +15,7 @@ from fdi_keras.profile.extend import Extension
 from fdi_keras.profile.files import profile_folder
 from fdi_keras.profile.profile import DeviceProfile
 from fdi_keras.profiling import CampaignProgress, Plan, Records, campaign_name, read_records, run_campaign
+from fdi_keras.profiling.active import work_of
 from fdi_keras.profiling.work import Work
 
 Progress = Callable[[CampaignProgress], None]
@@ -37,13 +38,14 @@ class Wish:
     energy_minutes: float | None
     counters: bool
     extend: DeviceProfile | None = None
+    active: bool | None = None
 
     def plan(self, before: Plan | None) -> Plan:
         kinds, seed = self.kinds, self.seed
         if self.extend is not None:
             kinds = self.extend.plan.kinds if kinds is None else kinds
             seed = self.extend.plan.seed if seed is None else seed
-        energy_minutes, counters = self.energy_minutes, self.counters
+        energy_minutes, counters, active = self.energy_minutes, self.counters, self.active
         minutes, measurements = self.minutes, self.measurements
         if before is not None:
             kinds = before.kinds if kinds is None else kinds
@@ -52,6 +54,7 @@ class Wish:
                 minutes, measurements = before.minutes, before.measurements
             energy_minutes = before.energy_minutes if energy_minutes is None else energy_minutes
             counters = counters or before.counters
+            active = before.active if active is None else active
         return Plan(
             None if kinds is None else list(kinds),
             seed or 0,
@@ -59,6 +62,7 @@ class Wish:
             minutes,
             energy_minutes=energy_minutes,
             counters=counters,
+            active=bool(active),
         ).checked()
 
 
@@ -123,10 +127,10 @@ def open_station(name: str, choice: RuntimeChoice, wish: Wish) -> Station:
     if wish.extend is not None:
         station.extension = Extension(wish.extend, plan, station.info, runner.runtime)
         if wish.measurements is not None:
-            more = station.extension.end + wish.measurements
-            station.plan = msgspec.structs.replace(plan, measurements=more)
-        own = {*before.measurements, *before.failures} if before else set[int]()
-        station.work = Work(station.plan, own, elsewhere=station.extension.done)
+            station.plan = msgspec.structs.replace(
+                plan, measurements=station.extension.limit(wish.measurements)
+            )
+        station.work = work_of(station.plan, before, station.extension.times, station.extension.again)
     return station
 
 

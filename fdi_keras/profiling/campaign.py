@@ -33,6 +33,7 @@ from fdi_keras.errors import (
     ToolHungError,
 )
 from fdi_keras.journal import Journal, set_aside
+from fdi_keras.profiling.active import work_of
 from fdi_keras.profiling.copies import alone, copies_of
 from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.energy import Energy, energy_of
@@ -212,7 +213,7 @@ class _Campaign:
             self._done.update(records.verified)
             # Superseded before the kill and not yet measured again.
             self._redo = set(records.repeats) - set(self._done) - self._failed
-        self._work = work or Work(plan, {*self._done, *self._failed})
+        self._work = work or work_of(plan, records)
         self._losses: dict[int, int] = {}
         self._under_way = -1
         self._in_a_row = 0
@@ -306,8 +307,8 @@ class _Campaign:
     def _record(self, index: int, configuration: Configuration, result: Timing | MeasurementError) -> None:
         kind, dims, group = configuration
         self._redo.discard(index)
-        self._work.finish(index)
         if isinstance(result, MeasurementError):
+            self._work.finish(index)
             self._journal.write("failure", index=index, kind=kind, dims=dims, reason=str(result))
             self._failed.add(index)
             self._in_a_row += 1
@@ -318,6 +319,7 @@ class _Campaign:
             measurement = Measurement(
                 index, kind, dims, group, one.median_ms, one.iqr_ms, one.min_ms, one.runs, copies
             )
+            self._work.finish(index, one.median_ms - self._overhead_ms)
             if self._plan.counters:
                 measurement = self._counted(measurement)
             self._journal.write("measurement", **msgspec.structs.asdict(measurement))
@@ -543,8 +545,8 @@ class _Campaign:
     def _total(self) -> int | None:
         done, rate = len(self._done) + len(self._failed), self._rate()
         limits = []
-        if self._plan.measurements is not None:
-            limits.append(self._plan.measurements - self._work.elsewhere)
+        if self._work.total is not None:
+            limits.append(self._work.total)
         if self._plan.minutes is not None and rate:
             left_s = max(0.0, 60 * self._plan.minutes - self._earlier_s - self._seconds() + self._away_s)
             limits.append(done + round(rate * left_s))

@@ -100,6 +100,7 @@ class Records:
             "processor": (self.device.name, device.name),
             "seed": (self.plan.seed, plan.seed),
             "design version": (self.plan.design_version, plan.design_version),
+            "active design": (self.plan.active, plan.active),
             "kinds": (_listed(self.plan.kinds), _listed(plan.kinds)),
         }
         for name in Runtime.__struct_fields__:

@@ -39,8 +39,9 @@ def profile():
 def test_the_campaign_goes_on_where_the_profile_ends(profile):
     extension = Extension(profile, PLAN, INFO, RUNTIME)
     places = [i for i in range(61) if i != 17]
-    assert extension.done == set(places[TIMED_AGAIN:])
-    assert extension.end == 61
+    assert list(extension.times) == places[TIMED_AGAIN:]
+    assert extension.again == places[:TIMED_AGAIN]
+    assert extension.limit(10) == 71
 
 
 def test_all_is_learned_from_together(profile):
@@ -69,8 +70,7 @@ def test_measurements_of_another_design_are_kept_apart(profile):
     other = Plan(["dense", "relu"], seed=5, measurements=80).checked()
     extension = Extension(profile, other, INFO, RUNTIME)
     new = measured(range(40), plan=other)
-    found = [i for i in extension.done if i >= 0]
-    assert len(found) < 30, "the designs should have little in common"
+    assert len(extension.times) < 30, "the designs should have little in common"
     # Too little in common to say whether the device is as fast as it was.
     with pytest.raises(CampaignError, match="common probes"):
         extension.joined(new)
