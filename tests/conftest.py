@@ -34,6 +34,13 @@ from stand_in_tool.fixtures import tool, tool_control, tools  # noqa: F401 - lik
 settings.load_profile("fixed")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Each of several processes has a temporary folder as a single one would: screens show its path."""
+    if hasattr(config, "workerinput"):
+        config.option.basetemp = None
+
+
 @pytest.fixture(autouse=True)
 def own_state_folder(tmp_path, monkeypatch):
     """No test reads or writes the user's journals and profiles."""
