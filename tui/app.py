@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 from fdi_tui.data.children import Started
 from fdi_tui.data.devices import Devices, watch_phones
 from fdi_tui.keys import KEYS, Key, bindings, in_use, shown
+from fdi_tui.responsiveness import Housekeeping
 from fdi_tui.screens.room import Room, csv_text
 from fdi_tui.settings import Settings, load_settings, save_settings, settings_path
 from fdi_tui.sources import Sources
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.filter import FilterLine
 from rich.text import Text
+from textual import events
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
@@ -76,8 +78,10 @@ class FdiApp(App[None]):
     Screen.-flat > * { display: none; }
     Screen.-tiny > TooSmall { display: block; }
     Screen.-flat > TooSmall { display: block; }
-    #foot { dock: bottom; height: auto; }
-    #foot Footer { dock: none; }
+    #foot { dock: bottom; height: 2; }
+    #line { height: 1; layers: status filter; }
+    #line StatusLine { layer: status; }
+    #line FilterLine { layer: filter; }
     """
 
     def __init__(
@@ -98,10 +102,12 @@ class FdiApp(App[None]):
         self.devices = Devices()
         self.vitals: dict[str, Any] = {}
         self.campaigns: list[Started] = []
+        self._housekeeping = Housekeeping()
         for name in ROOMS:
             self.add_mode(name, partial(make_room, name))
 
     def on_mount(self) -> None:
+        self._housekeeping.begin()
         self.set_keymap(self.settings.keys)
         if self.settings.theme in self.available_themes:
             self.theme = self.settings.theme
@@ -122,6 +128,12 @@ class FdiApp(App[None]):
             watch_phones(self.sources.command, self.devices.take_line, self.devices.forget_phones)
         )
         self.set_interval(0.5, self._look_after_children)
+        self.set_interval(1.0, self._housekeeping.turn)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._housekeeping.pressed()
+        await super().on_event(event)
 
     async def _look_at_this_computer(self) -> None:
         self.devices.take_local(await asyncio.to_thread(self.sources.computer))
@@ -153,6 +165,7 @@ class FdiApp(App[None]):
                 self.say(f"A campaign ended: {last or f'status {answer.status}'}", warning=True)
 
     def on_unmount(self) -> None:
+        self._housekeeping.end()
         for child in self.campaigns:
             child.abandon()
 

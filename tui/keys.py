@@ -54,6 +54,7 @@ class Key:
 #: Group: who has its keys, in words.
 GROUPS = {
     "app": "Everywhere",
+    "filter": "In the filter line",
     "table": "In a table",
     "devices": "Devices",
     "campaign": "Campaign",
@@ -81,6 +82,8 @@ KEYS = (
     Key("app.light", "T", "Light/dark", "Change between a light and a dark theme."),
     Key("app.commands", "colon,ctrl+p", "Commands", "All commands, found by typing a part of their name."),
     Key("app.quit", "q", "Quit", "Leave; campaigns go on. Ctrl-Q does it from anywhere.", footer=True),
+    Key("filter.keep", "enter", "Keep", "Keep the filter, and go back to the rows.", footer=True),
+    Key("filter.drop", "escape", "All rows", "Take the filter away, and go back to the rows.", footer=True),
     Key("table.cursor_down", "j,down", "Down", "One row down."),
     Key("table.cursor_up", "k,up", "Up", "One row up."),
     Key("table.cursor_left", "h,left", "Left", "Scroll to the left."),

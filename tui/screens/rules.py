@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fdi_tui.keys import bindings
-from fdi_tui.screens.room import SETTLED_S, Room, settle
+from fdi_tui.responsiveness import settle
+from fdi_tui.screens.room import SETTLED_S, Room
 from fdi_tui.screens.rules_text import Setting, axis_time, comparison_columns, described, measurement_columns
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.choose import Choose

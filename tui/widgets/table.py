@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fdi_tui.keys import bindings
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.message import Message
 from textual.widgets import DataTable
@@ -237,6 +241,35 @@ class RowTable(DataTable[Cell]):
                 column.content_width = max([column.label.cell_len, *widths])
         self._require_update_dimensions = True
 
+    def _render_cell(
+        self,
+        row_index: int,
+        column_index: int,
+        base_style: Style,
+        width: int,
+        cursor: bool = False,
+        hover: bool = False,
+    ) -> list[list[Segment]]:
+        # DataTable sends every cell through rich's console, and after any change all that are in sight:
+        # that is most of the time of a table that follows a campaign. Cells here are one line of one style.
+        key = self._order[row_index] if 0 <= row_index < len(self._order) else ""
+        cells = self._shown.get(key, ())
+        if not 0 <= column_index < len(cells):
+            return super()._render_cell(row_index, column_index, base_style, width, cursor, hover)
+        cell = cells[column_index]
+        component, post = self._get_styles_to_render_cell(
+            False, False, False, hover, cursor, self.show_cursor, self._show_hover_cursor,
+            self.cursor_foreground_priority == "css", self.cursor_background_priority == "css",
+        )  # fmt: skip
+        style = base_style + component + self.app.console.get_style(cell.style) + post
+        inside = max(width - 2 * self.cell_padding, 0)
+        blank = " " * (inside - cell.cell_len)
+        text = blank + cell.plain if cell.justify == "right" else cell.plain + blank
+        if cell.cell_len > inside:
+            text = set_cell_size(cell.plain, inside)
+        padding = " " * self.cell_padding
+        return [[Segment(f"{padding}{text}{padding}", style + _place(row_index, column_index))]]
+
     def _update_row(self, key: str, cells: tuple[Cell, ...]) -> None:
         for column, old, new in zip(self._columns_now, self._shown[key], cells, strict=True):
             if old != new or old.style != new.style:
@@ -283,6 +316,12 @@ class RowTable(DataTable[Cell]):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         self.post_message(self.Chosen(self, self.chosen))
+
+
+@lru_cache(maxsize=4096)
+def _place(row: int, column: int) -> Style:
+    """What a click on a cell is told about it."""
+    return Style.from_meta({"row": row, "column": column})
 
 
 def _column_key(table: RowTable, key: str) -> Any:
