@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from fdi_tui.data.campaigns import Campaign, CampaignFollower, Campaigns
+from fdi_tui.data.campaign import Campaign
+from fdi_tui.data.campaigns import CampaignFollower, Campaigns
 from fdi_tui.data.control import interrupt, resume_arguments
 from fdi_tui.data.starting import profile_arguments, wrong_with
 from fdi_tui.sources import fdi_command

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fdi_tui.data.series import History, number
-from fdi_tui.data.sessions import Follower, Session, SessionFolders, decode_session_event
+from fdi_tui.data.numbers import number
+from fdi_tui.data.series import History
+from fdi_tui.data.session import Session
+from fdi_tui.data.sessions import Follower, SessionFolders, decode_session_event
 from fdi_tui.data.tail import decode_event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from fdi_tui.data.campaigns import Campaign
+from fdi_tui.data.campaign import Campaign
 from fdi_tui.data.profile_files import read_head
 
 from fdi_keras.text import clean

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from fdi_tui.data.campaigns import Campaign, CampaignFollower, Campaigns, ListedCampaign
+from fdi_tui.data.campaign import Campaign
+from fdi_tui.data.campaigns import CampaignFollower, Campaigns, ListedCampaign
 from fdi_tui.data.control import interrupt, resume_arguments
 from fdi_tui.data.devices import row_of
 from fdi_tui.data.learning import Learned, Learner

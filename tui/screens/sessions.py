@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fdi_tui.data.sessions import Follower, Listed, Session, SessionFolders
+from fdi_tui.data.session import Session
+from fdi_tui.data.sessions import Follower, Listed, SessionFolders
 from fdi_tui.keys import bindings
 from fdi_tui.screens.room import Room
 from fdi_tui.screens.sessions_text import (

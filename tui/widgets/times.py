@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fdi_tui.data.campaigns import Reading
+from fdi_tui.data.readings import Reading
 from fdi_tui.widgets.plot import Plot, Series
 
 from fdi_keras.cli.words import dims_text, time_text
