@@ -22,7 +22,8 @@ from fdi_tui.keys import bindings
 from fdi_tui.screens.room import Room
 from fdi_tui.widgets.meter import meter
 from fdi_tui.widgets.panels import Confirm
-from fdi_tui.widgets.plot import Plot, Series
+from fdi_tui.widgets.picture import Series
+from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.table import Column, RowTable
 from fdi_tui.widgets.times import TimesPlot
 from fdi_tui.words import clock, error_style, percent, standing_style, standing_text, time_text

@@ -16,7 +16,8 @@ from fdi_tui.screens.rules_text import Setting, axis_time, comparison_columns, d
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.choose import Choose
 from fdi_tui.widgets.panels import Field, Form
-from fdi_tui.widgets.plot import Mark, Plot, Series
+from fdi_tui.widgets.picture import Mark, Series
+from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.rule_tree import Place, RuleTree
 from fdi_tui.widgets.table import RowTable
 from textual import on

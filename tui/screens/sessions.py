@@ -27,7 +27,8 @@ from fdi_tui.screens.sessions_text import (
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.journal_lines import JournalLines
 from fdi_tui.widgets.panels import Reading
-from fdi_tui.widgets.plot import Plot, Series
+from fdi_tui.widgets.picture import Series
+from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.table import RowTable
 from rich.text import Text
 from textual import on

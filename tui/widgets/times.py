@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fdi_tui.data.readings import Reading
-from fdi_tui.widgets.plot import Plot, Series
+from fdi_tui.widgets.picture import Series
+from fdi_tui.widgets.plot import Plot
 
 from fdi_keras.cli.words import dims_text, time_text
 
