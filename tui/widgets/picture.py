@@ -222,6 +222,27 @@ class Picture:
         return parts
 
 
+def reach(series: Sequence[Series], least: tuple[float, float] | None) -> tuple[float, float]:
+    """From where to where series have points, and at least over ``least``."""
+    ends = [one.x[np.isfinite(one.x)] for one in series]
+    known = [end for end in ends if len(end)]
+    low = min((float(x.min()) for x in known), default=0.0)
+    high = max((float(x.max()) for x in known), default=1.0)
+    if least is not None:
+        low, high = min(low, least[0]), max(high, least[1])
+    return low, high if high > low else low + 1.0
+
+
+def moved(x: np.ndarray, cursor: float | None, points: int, window: tuple[float, float]) -> float:
+    """The x of the point so many further on from the cursor; without one the first or last in the window."""
+    if cursor is not None:
+        at = min(max(int(np.argmin(np.abs(x - cursor))) + points, 0), len(x) - 1)
+    else:
+        shown = np.flatnonzero((x >= window[0]) & (x <= window[1]))
+        at = int(shown[-1 if points < 0 else 0]) if len(shown) else 0
+    return float(x[at])
+
+
 def _runs(codes: np.ndarray, styles: np.ndarray) -> list[Part]:
     """One row as parts of one style each."""
     ends = [*(np.flatnonzero(np.diff(styles)) + 1).tolist(), len(styles)]

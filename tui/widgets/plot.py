@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 from fdi_tui.keys import bindings
-from fdi_tui.widgets.picture import COLORS, Drawing, Mark, Part, Picture, Series
+from fdi_tui.widgets.picture import COLORS, Drawing, Mark, Part, Picture, Series, moved, reach
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual import events
@@ -166,13 +165,7 @@ class Plot(Widget, can_focus=True):
     @property
     def limits(self) -> tuple[float, float]:
         """From where to where one can look."""
-        ends = [s.x[np.isfinite(s.x)] for s in self.series]
-        known = [end for end in ends if len(end)]
-        low = min((float(x.min()) for x in known), default=0.0)
-        high = max((float(x.max()) for x in known), default=1.0)
-        if self._limits is not None:
-            low, high = min(low, self._limits[0]), max(high, self._limits[1])
-        return low, high if high > low else low + 1.0
+        return reach(self.series, self._limits)
 
     @property
     def window(self) -> tuple[float, float]:
@@ -244,14 +237,7 @@ class Plot(Widget, can_focus=True):
         lines = [s for s in self.series if s.style != "dots" and len(s.x)]
         if not lines:
             return
-        left, right = self.window
-        x = lines[0].x
-        shown = np.flatnonzero((x >= left) & (x <= right))
-        if self.cursor is None:
-            at = int(shown[-1 if points < 0 else 0]) if len(shown) else 0
-        else:
-            at = min(max(int(np.argmin(np.abs(x - self.cursor))) + points, 0), len(x) - 1)
-        self.point_at(float(x[at]))
+        self.point_at(moved(lines[0].x, self.cursor, points, self.window))
 
     def zoom(self, factor: float) -> None:
         """Show a part ``factor`` times as wide, around the cursor or the middle."""
