@@ -29,6 +29,8 @@ from fdi_keras.errors import FdiError, StorageError
 from fdi_keras.text import clean
 
 ROOMS = ("devices", "campaign", "rules", "sessions", "profiles")
+#: Groups of keys that belong to a kind of panel, wherever there is one.
+PANELS = ("table", "plot", "tree")
 
 
 class OurCommands(Provider):
@@ -47,7 +49,9 @@ class OurCommands(Provider):
 
     def _keys(self) -> Iterable[tuple[Key, str]]:
         app: Any = self.app
-        groups = {"app", "table", app.room}
+        groups = {"app", app.room}
+        if app.rooms_screen is not None:
+            groups |= {group for group in PANELS if app.rooms_screen.panel_of(group) is not None}
         for key in KEYS:
             if key.group in groups and key.id != "app.commands":
                 yield key, f"{key.label} ({shown(in_use(key, app.settings.keys))})"
@@ -143,6 +147,11 @@ class FdiApp(App[None]):
 
     # For rooms
 
+    @property
+    def rooms_screen(self) -> Room | None:
+        """The room, whatever lies over it."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Room)), None)
+
     def start_campaign(self, arguments: list[str]) -> bool:
         """Start a campaign as a process of its own; says why when it cannot be."""
         try:
@@ -208,15 +217,12 @@ class FdiApp(App[None]):
 
     def do(self, key: Key) -> None:
         """Do what a key does, for the palette."""
-        screen = self.screen
-        if key.group == "app":
-            self.call_later(self.run_action, key.action, self)
-        elif key.group == "table" and isinstance(screen, Room):
-            panel = screen.focused_panel("action_sort_next")
-            if panel is not None:
-                self.call_later(self.run_action, key.action, panel)
-        else:
-            self.call_later(self.run_action, key.action, screen)
+        screen = self.rooms_screen
+        target = self if key.group == "app" else screen
+        if key.group in PANELS and screen is not None:
+            target = screen.panel_of(key.group)
+        if target is not None:
+            self.call_later(self.run_action, key.action, target)
 
     def show_in(self, room: str, **what: Any) -> None:
         """Go to a room and show something in particular there."""

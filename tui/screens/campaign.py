@@ -36,6 +36,8 @@ class CampaignRoom(CampaignKeys):
     BINDINGS = bindings("campaign")
     EVERY_S: ClassVar[float] = 0.25
 
+    _follower: CampaignFollower | None
+
     CSS = """
     CampaignRoom #list { height: auto; max-height: 5; min-height: 3; }
     CampaignRoom #head { height: 2; padding: 0 1; background: $boost; }

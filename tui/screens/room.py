@@ -113,11 +113,10 @@ class Room(Screen[None]):
             node = node.parent if isinstance(node.parent, Widget) else None
         return next((w for w in self.query(Widget) if hasattr(w, method) and w.display), None)
 
-    def filter_changed(self, text: str) -> None:
-        """Filter the panel that has the focus, or had it before the filter line."""
-        panel = self.query_one(FilterLine).target
-        if panel is not None:
-            panel.set_filter(text)
+    def panel_of(self, group: str) -> Widget | None:
+        """The focused panel, or else the first that is shown, that has a group of keys."""
+        shown = [w for w in self.query(Widget) if getattr(w, "GROUP", "") == group and w.is_on_screen]
+        return self.focused if self.focused in shown else next(iter(shown), None)
 
     def on_filter_line_kept(self, event: FilterLine.Kept) -> None:
         event.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import shlex
 import threading
 import time
@@ -14,6 +13,7 @@ from fdi_tui.data.session import Session
 from fdi_tui.data.sessions import Follower, Listed, SessionFolders
 from fdi_tui.keys import bindings
 from fdi_tui.screens.room import Room
+from fdi_tui.screens.sessions_curves import session_series
 from fdi_tui.screens.sessions_text import (
     happening_columns,
     happening_rows,
@@ -27,7 +27,6 @@ from fdi_tui.screens.sessions_text import (
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.journal_lines import JournalLines
 from fdi_tui.widgets.panels import Reading
-from fdi_tui.widgets.picture import Series
 from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.table import RowTable
 from rich.text import Text
@@ -46,8 +45,6 @@ READING_S = 0.6
 FOLDER_S = 1.0
 #: Seconds between two drawings of curves that only grew: more often is only unrest.
 REDRAWING_S = 0.5
-#: Color of the pinned session, whichever place it has.
-PINNED_COLOR = 1
 
 VIEWS = ("curves", "widths", "done", "journal")
 
@@ -239,19 +236,8 @@ class SessionsRoom(Room):
             if not plot.display:
                 continue
             metric = metrics[(self._metric + number) % len(metrics)]
-            series: list[Series] = []
-            for place, follower in reversed(list(enumerate(followers))):
-                session = follower.session
-                pinned = follower.tail.path == self._pinned
-                color = PINNED_COLOR if pinned else (0 if place == 0 else 1 + place)
-                x, y = session.history.column(metric)
-                name = session.name + (" (pinned)" if pinned else "")
-                if len(x):
-                    series.append(Series(name, x, y, "line" if len(x) > 1 else "dots", color, color))
-            if metric == "value" and math.isfinite(first.target) and first.history.count:
-                x, _ = first.history.column(metric)
-                ends = x[[0, -1]]
-                series.append(Series("target", ends, 0 * ends + first.target, "line", 4, 2))
+            shown = [(each.session, each.tail.path == self._pinned) for each in followers]
+            series = session_series(shown, metric)
             text = first.axis_text if metric == "value" else None
             plot.y_name = f"{first.quantity}_{first.unit.lower()}" if metric == "value" else metric
             plot.speak(text)

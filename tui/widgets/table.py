@@ -61,6 +61,7 @@ class RowTable(DataTable[Cell]):
     """
 
     BINDINGS = bindings("table")
+    GROUP = "table"
 
     DEFAULT_CSS = """
     RowTable { height: 1fr; background: $surface; }
@@ -234,12 +235,29 @@ class RowTable(DataTable[Cell]):
     def _update_column_widths(self, updated_cells: set[Any]) -> None:
         # DataTable measures a whole column anew for every cell that became shorter: with hundreds of
         # rows that holds the screen up for half a second. Cells here are one line of text.
+        before = self._widths()
         for key in {cell.column_key for cell in updated_cells}:
             column = self.columns.get(key)
             if column is not None:
                 widths = [cell.cell_len for cell in self.get_column(key)]
                 column.content_width = max([column.label.cell_len, *widths])
+        self._forget_drawings(before)
         self._require_update_dimensions = True
+
+    def _update_dimensions(self, new_rows: Any) -> None:
+        before = self._widths()
+        super()._update_dimensions(new_rows)
+        self._forget_drawings(before)
+
+    def _widths(self) -> list[int]:
+        return [column.content_width for column in self.ordered_columns]
+
+    def _forget_drawings(self, before: list[int]) -> None:
+        # Rows may have been drawn before their columns had these widths, and DataTable keeps drawings
+        # until a cell changes.
+        if before != self._widths():
+            self._update_count += 1
+            self.refresh()
 
     def _render_cell(
         self,
