@@ -140,6 +140,8 @@ class _Demo:
     def _train(self, model: Any, data: Any, epochs: int, what: str, **compile_and_fit: Any) -> None:
         import keras
 
+        from fdi_keras.cli.demo_network import BATCH
+
         callbacks = compile_and_fit.pop("callbacks", [])
         model.compile(
             keras.optimizers.Adam(2e-3),
@@ -149,7 +151,7 @@ class _Demo:
         )
         x, y = data[:2]
         with _EpochProgress.over(self.console, what, epochs, quiet=self.as_json) as shown:
-            model.fit(x, y, 64, epochs=epochs, verbose=0, callbacks=[*callbacks, shown])
+            model.fit(x, y, BATCH, epochs=epochs, verbose=0, callbacks=[*callbacks, shown])
 
     def _measure(self, stages: dict[str, Any], profile: Any, data: Any) -> None:
         import fdi_keras as fdi

@@ -60,6 +60,7 @@ def profile_device(
         DeviceNotFoundError: there is no such device.
         DeviceBusyError: another campaign holds it.
         CampaignError: nothing to resume, the device stayed away, or nothing could be learned.
+        EnergyUnavailableError: energies are asked for, of a device that cannot measure them now.
         StorageError: journal or profile cannot be written. What was measured is in the
             journal and can be resumed.
         UsageError: an unknown kind or an impossible limit or runtime.
@@ -231,6 +232,10 @@ def _with_threads(runtime: RuntimeChoice | None, threads: int | None) -> Runtime
 def _open(name: str, choice: RuntimeChoice, wish: Wish) -> Station:
     device = open_device(name, choice.adb)
     runner = open_runner(name, choice)
+    if wish.energy_minutes is not None:
+        # Now, not when the times are measured. Where only the campaign that is resumed wanted energies, its
+        # times shall go on with the phone plugged in.
+        runner.check_energy()
     journal = journal_path("campaigns", campaign_name(device.id, runner.runtime))
     before = None
     if wish.resume:

@@ -33,6 +33,7 @@ from fdi_keras.errors import (
     ToolHungError,
 )
 from fdi_keras.journal import Journal, set_aside
+from fdi_keras.profiling.copies import alone, copies_of
 from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.energy import Energy, energy_of
 from fdi_keras.profiling.lock import DeviceLock
@@ -290,7 +291,7 @@ class _Campaign:
         """Time each; :attr:`_under_way` is the index of the one that the device has in hand."""
         if not batch:
             return
-        results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
+        results = self._runner.time_many([build_probe(c.kind, c.dims, copies=copies_of(c)) for _, c in batch])
         for self._under_way, _ in batch:
             yield self._under_way, next(results)
         next(results, None)  # the runner's own end of the batch
@@ -311,8 +312,11 @@ class _Campaign:
             self._failed.add(index)
             self._in_a_row += 1
         else:
+            assert self._overhead_ms is not None
+            copies = copies_of(configuration)
+            one = alone(result, copies, self._overhead_ms)
             measurement = Measurement(
-                index, kind, dims, group, result.median_ms, result.iqr_ms, result.min_ms, result.runs
+                index, kind, dims, group, one.median_ms, one.iqr_ms, one.min_ms, one.runs, copies
             )
             if self._plan.counters:
                 measurement = self._counted(measurement)
@@ -450,6 +454,8 @@ class _Campaign:
             slow = [i for i, closed in self._done.items() if closed is None or closed > SLOWER * took_ms]
             self._warn("the computer got faster", took_ms)
             self._supersede(slow, self._slowness(took_ms))
+            self._overhead_ms = None
+            self._measure_overhead()
         self._baseline = took_ms if self._baseline is None else min(self._baseline, took_ms)
         for index, closed in self._done.items():
             if closed is None:

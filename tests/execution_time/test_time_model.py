@@ -1,8 +1,9 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from searching import examples
 from sklearn.linear_model import LinearRegression
 
 from fdi_keras.errors import CampaignError, UsageError
@@ -163,7 +164,7 @@ def test_configurations_and_groups_share_a_fold(channels, folds, seed, grouped):
     )
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(st.integers(0, 99))
 def test_test_rows_are_never_seen(seed):
     dims, times = campaign(60, seed=seed)
