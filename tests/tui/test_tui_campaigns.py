@@ -17,8 +17,9 @@ from fdi_tui.screens import campaign_text as say
 from fdi_tui.sources import fdi_command
 from fdi_tui.widgets.table import RowTable
 from fdi_tui.widgets.times import first_dimension, most_alike
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from screens import in_loop, screen_text, until, until_shown
+from searching import examples
 
 from fdi_keras.journal import Journal
 from fdi_keras.profiling import read_records
@@ -80,7 +81,7 @@ NAMES = ("started", "resumed", "measurement", "measurement", "failure", "superse
 
 
 @given(hostile.journal("campaign", NAMES, FIELDS))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(150)
 def test_no_journal_stops_what_is_said_of_a_campaign(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "hostile-campaigns"
     folder.mkdir(exist_ok=True)

@@ -110,9 +110,9 @@ async def test_what_is_filtered_by_stays_in_sight(make_app, state):
         await pilot.press("slash", *"ready", "enter")
         await until(pilot, lambda: lowest_lines(app)[0].startswith(" /ready "))
         await pilot.press("slash", *" hot")
-        await pilot.click("RowTable", offset=(2, 1))
+        await pilot.press("tab")
         await until(pilot, lambda: lowest_lines(app)[0].startswith(" /ready hot "))
-        assert not app.screen.query_one(FilterLine).display, "a click elsewhere keeps the filter"
+        assert not app.screen.query_one(FilterLine).display, "going elsewhere keeps the filter"
         assert app.screen.query_one(RowTable).keys_shown == ["hot-one"]
         await pilot.press("slash", "escape")
         await until(pilot, lambda: "/ready" not in screen_text(app))

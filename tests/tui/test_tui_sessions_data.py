@@ -15,8 +15,9 @@ from fdi_tui.data.sessions import Follower, SessionFolders, decode_session_event
 from fdi_tui.data.tail import decode_event
 from fdi_tui.screens import sessions_text as say
 from fdi_tui.screens.sessions_curves import session_series
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from searching import examples
 
 from fdi_keras.journal import Journal, read_journal
 
@@ -104,7 +105,7 @@ def test_a_second_training_goes_on_with_the_first():
     assert session.standing(time.time()).state != "finished"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(150)
 @given(hostile.journal("session", NAMES, FIELDS))
 def test_no_journal_stops_what_is_said_of_a_session(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "hostile-sessions"
@@ -133,7 +134,6 @@ def test_no_journal_stops_what_is_said_of_a_session(tmp_path_factory, content):
         assert all(isinstance(text, str) for text, _ in hostile.written(columns, rows))
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(hostile.events(["epoch"], FIELDS))
 def test_the_quick_way_to_read_an_epoch_tells_the_same(line):
     quick, slow = decode_session_event(line), decode_event(line)
