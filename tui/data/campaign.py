@@ -28,6 +28,8 @@ MOST_READINGS = 20_000
 MOST_LINES = 2_000
 #: The rate is that of the last seconds, so that it follows a change of kinds.
 RATE_OVER_S = 60.0
+#: Share by which an estimated number of measurements must differ before it is divided among kinds anew.
+LITTLE = 0.02
 
 
 class Campaign:
@@ -70,8 +72,12 @@ class Campaign:
         self.overhead_ms = 0.0
         self.ending = ""
         self.version = 0
+        self._planned: tuple[list[str], int, dict[str, int]] = (
+            [],
+            0,
+            {},
+        )  # of which kinds, of how many, what
         self._wait_s = 0.0
-        self._earlier_s = 0.0
         self._told_s: tuple[float, float] | None = None  # seconds as told, and when
         self._ends: deque[float] = deque(maxlen=4096)  # times of measurements, for the rate
 
@@ -140,10 +146,16 @@ class Campaign:
 
         if total is None or self.design_version != DESIGN_VERSION or not self.kinds:
             return {}
-        try:
-            return planned(self.kinds, min(total, MOST_READINGS))
-        except UsageError:
-            return {}
+        kinds, before, known = self._planned
+        # An estimate that moves with the rate would be designed again several times a second.
+        far = abs(total - before) > (0 if total == self.budget else LITTLE * before)
+        if kinds != self.kinds or far:
+            try:
+                known = planned(self.kinds, min(total, MOST_READINGS))
+            except UsageError:
+                known = {}
+            self._planned = (list(self.kinds), total, known)
+        return known
 
     def of_kind(self, kind: str) -> list[Reading]:
         return [reading for reading in self.readings.values() if reading.kind == kind]

@@ -36,6 +36,12 @@ class ChosenProfiles:
         file = self._files.get("first")
         return file[0].stem if file else ""
 
+    @property
+    def beside_name(self) -> str:
+        """The same of the one beside it."""
+        file = self._files.get("second")
+        return file[0].stem if file else ""
+
     def read(self, folder: Path) -> None:
         """Read what is new; may take a tenth of a second, and be called in any thread."""
         with self._reading:  # one at a time: a look that was cancelled goes on in its thread

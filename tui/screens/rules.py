@@ -153,6 +153,8 @@ class RulesRoom(RulesView):
     def command(self) -> str:
         if self._place is None:
             return ""
+        if self._chosen.beside is not None and self.has_class("-view-comparison"):
+            return shlex.join(["fdi", "compare", self._chosen.name, self._chosen.beside_name])
         parts = ["fdi", "rules", self._chosen.name, "--kind", self._place.kind]
         if isinstance(self.focused, Plot):
             setting = self.query_one(Setting)

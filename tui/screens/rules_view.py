@@ -131,8 +131,9 @@ class RulesView(Room):
         self._show_profile(profile)
 
     def _show_profile(self, profile: DeviceProfile) -> None:
-        from fdi_tui.data.comparison import compare
         from fdi_tui.data.profiles import rule_tree
+
+        from fdi_keras.profile.compare import compare_profiles
 
         kind = self._asked_kind if self._asked_kind in profile.models else next(iter(profile.models))
         if self._place is not None and not self._asked_kind and self._place.kind in profile.models:
@@ -140,7 +141,7 @@ class RulesView(Room):
         trees = {name: rule_tree(model) for name, model in profile.models.items()}
         self.query_one(RuleTree).show_models(profile.models, trees, kind)
         if self._beside is not None:
-            rows = {c.kind: c._asdict() for c in compare(profile, self._beside)}
+            rows = {c.kind: c._asdict() for c in compare_profiles(profile, self._beside)}
             self.query_one("#comparison", RowTable).show_rows(rows)
         self._stand(Place(kind, trees[kind]))
         self.set_timer(SETTLED_S, settle)  # its measurements are many small objects
