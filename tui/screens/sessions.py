@@ -205,10 +205,12 @@ class SessionsRoom(Room):
         followers = [self._followed[path] for path in self._together() if path in self._followed]
         if not followers or followers[0].tail.path != self._chosen:
             return
+        # Not the size of the screen: a panel that was just shown has its own only after the next layout.
+        wide = self.query_one("#widths").size.width
         displays = tuple(plot.display for plot in self.query(Plot))
         what = (
             [follower.tail.path for follower in followers],
-            self._pinned, self._metric, self._view, displays, self.size, self.app.settings.ascii,
+            self._pinned, self._metric, self._view, displays, wide, self.app.settings.ascii,
         )  # fmt: skip
         news = sum(follower.changed for follower in followers)
         soon = time.monotonic() < self._drawn_at + REDRAWING_S
@@ -217,9 +219,8 @@ class SessionsRoom(Room):
         self._drawn, self._drawn_news, self._drawn_at = what, news, time.monotonic()
         first = followers[0].session
         self._draw_plots(first, followers)
-        room = max(self.query_one("#widths").size.width - 60, 10)
         for name, rows in (
-            ("widths", width_rows(first, min(room, 40), self.app.settings.ascii)),
+            ("widths", width_rows(first, min(max(wide - 60, 10), 40), self.app.settings.ascii)),
             ("done", happening_rows(first)),
         ):
             table = self.query_one(f"#{name}", RowTable)
