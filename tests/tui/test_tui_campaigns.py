@@ -81,7 +81,7 @@ NAMES = ("started", "resumed", "measurement", "measurement", "failure", "superse
 
 
 @given(hostile.journal("campaign", NAMES, FIELDS))
-@examples(150)
+@examples(60)
 def test_no_journal_stops_what_is_said_of_a_campaign(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "hostile-campaigns"
     folder.mkdir(exist_ok=True)

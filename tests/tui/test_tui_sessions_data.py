@@ -105,7 +105,7 @@ def test_a_second_training_goes_on_with_the_first():
     assert session.standing(time.time()).state != "finished"
 
 
-@examples(150)
+@examples(60)
 @given(hostile.journal("session", NAMES, FIELDS))
 def test_no_journal_stops_what_is_said_of_a_session(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "hostile-sessions"
