@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ import click
 
 from fdi_keras.cli.console import print_json, quiet_tensorflow, stderr, stdout
 from fdi_keras.errors import StorageError
+from fdi_keras.journal import journal_path
 
 #: What the demo's network turns into; a short campaign knows a few kinds well rather than all badly.
 KINDS = ("conv2d", "depthwise_conv2d", "dense", "mean", "add", "softmax")
+
+#: Its journal lies with those of other sessions, where the dashboard follows it; at the end it is copied
+#: to the rest.
+SESSION = "demo"
 
 TRAIN_EPOCHS, STEER_EPOCHS, TUNE_EPOCHS = 6, 10, 6
 
@@ -107,15 +113,13 @@ class _Demo:
 
         self._say(f"steering from {start:.3f} ms to {goal:.3f} ms predicted")
         gated = fdi.prunable(network)
-        journal = self.out / "session.jsonl"
-        journal.unlink(missing_ok=True)
         self._train(
             gated,
             data,
             STEER_EPOCHS,
             "steering",
             regularizer=fdi.LatencyRegularizer(profile, target_ms=goal),
-            callbacks=[fdi.LatencyCallback(session="demo", journal=journal)],
+            callbacks=[fdi.LatencyCallback(session=SESSION)],
         )
         pruned = fdi.prune(gated, target_ms=goal)
         self._say("growing to time minima, candidates timed on this computer")
@@ -183,6 +187,7 @@ class _Demo:
     def _finish(self) -> None:
         result = {"seconds": round(time.time() - self.began, 1), "target": self.target, "stages": self.rows}
         (self.out / "results.json").write_text(json.dumps(result, indent=2))
+        shutil.copy(journal_path("sessions", SESSION), self.out / "session.jsonl")
         if self.as_json:
             print_json({"folder": str(self.out), **result})
             return

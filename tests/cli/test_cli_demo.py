@@ -8,6 +8,7 @@ import pytest
 
 import fdi_keras.cli.demo as demo
 import fdi_keras.cli.demo_network as demo_network
+from fdi_keras.journal import journal_path
 
 STAGES = ["trained", "pruned", "grown", "fine-tuned", "uniform"]
 
@@ -42,6 +43,10 @@ def test_the_whole_job(fdi, tmp_path):
     events = [json.loads(line)["event"] for line in (folder / "session.jsonl").read_text().splitlines()]
     assert events[0] == "started"
     assert {"epoch", "finished", "prune", "grow", "export", "measured"} <= set(events)
+    followed = journal_path("sessions", "demo")
+    assert followed.read_bytes() == (folder / "session.jsonl").read_bytes(), (
+        "the dashboard shows it meanwhile"
+    )
     assert json.loads((folder / "results.json").read_text())["stages"] == document["stages"]
 
 
