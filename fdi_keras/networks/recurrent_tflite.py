@@ -62,10 +62,10 @@ class Recurrent:
         self.graph = model.subgraphs[0]
         self.operators = self.graph.operators
         self.of = [codes[o.opcodeIndex] for o in self.operators]
-        self.producer = {int(t): i for i, o in enumerate(self.operators) for t in o.outputs}
+        self.producer = {int(t): i for i, o in enumerate(self.operators) for t in _sequence(o.outputs)}
         self.consumers: dict[int, list[int]] = {}
         for i, operator in enumerate(self.operators):
-            for tensor in operator.inputs:
+            for tensor in _sequence(operator.inputs):
                 self.consumers.setdefault(int(tensor), []).append(i)
         self.at: dict[int, list[Operator]] = {}
         self._find_loops()
@@ -89,7 +89,7 @@ class Recurrent:
         kept = KEEPING if found["SLICE"] else Counter()
         for cell, signature in CELLS.items():
             whole = signature + LOOP + kept
-            if steps is not None and found in (whole, whole - BIAS[cell]):
+            if steps is not None and len(body.outputs) > 4 and found in (whole, whole - BIAS[cell]):
                 n_in = _shape(body.tensors[body.operators[codes.index("GATHER")].outputs[0]])[-1]
                 units = _shape(body.tensors[body.outputs[3]])[-1]
                 products = [
@@ -118,7 +118,12 @@ class Recurrent:
         masked = " that skips masked steps" if found["SELECT_V2"] else ""
         problem = f"a loop{masked}, no LSTM or GRU as Keras makes them by default; {times} it runs {parts}"
         sizes = [
-            sum(math.prod(_shape(body.tensors[t])) for o in body.operators for t in tensors(o) if t >= 0)
+            sum(
+                math.prod(_shape(body.tensors[t]))
+                for o in body.operators
+                for t in _sequence(tensors(o))
+                if t >= 0
+            )
             for tensors in (lambda o: o.inputs, lambda o: o.outputs)
         ]
         elements_in, elements_out = (size * (steps or 1) for size in sizes)
@@ -142,7 +147,7 @@ class Recurrent:
     def _find_unrolled(self) -> None:
         products: dict[int, list[int]] = {}
         for i, code in enumerate(self.of):
-            if code == "FULLY_CONNECTED" and int(self.operators[i].inputs[1]) not in self.producer:
+            if code == "FULLY_CONNECTED" and self._has_constant_weights(i):
                 products.setdefault(self._weights(i), []).append(i)
         for uses in products.values():
             height, width = self._size(uses[0])
@@ -242,18 +247,26 @@ class Recurrent:
     def _counted(self, step: set[int]) -> Counter[str]:
         return Counter(self.of[i] for i in step if self.of[i] not in VIEWS)
 
+    def _has_constant_weights(self, product: int) -> bool:
+        tensor = int(self.operators[product].inputs[1])
+        return tensor not in self.producer and len(_shape(self.graph.tensors[tensor])) == 2
+
     def _weights(self, product: int) -> int:
         """The buffer that a product's weights stand in."""
         return int(self.graph.tensors[self.operators[product].inputs[1]].buffer)
 
     def _size(self, product: int) -> tuple[int, int]:
         """Outputs and inputs of a product's weights."""
-        height, width = _shape(self.graph.tensors[self.operators[product].inputs[1]])[:2]
+        height, width = _shape(self.graph.tensors[self.operators[product].inputs[1]])
         return height, width
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
     return () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
+
+
+def _sequence(tensors: Any) -> Any:
+    return () if tensors is None else tensors
 
 
 def _text(name: Any) -> str:
