@@ -27,6 +27,17 @@ CASES = [
     ("pad", {"height": 2, "width": 2, "channels": 3}, 0, 48, 192, 0),
     ("softmax", {"channels": 10}, 50, 40, 40, 0),
     ("gelu", {"channels": 10}, 10, 40, 40, 0),
+    # 4 gates, 5 steps, 3 inputs, 2 units: products of 8 x 3 and 8 x 2, and 18 FLOPs an element.
+    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 8 * 5 + 36), 60, 8, 8 * 6),
+    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2, "sequences": 1},
+     5 * (2 * 8 * 5 + 36), 60, 40, 8 * 6),
+    ("gru_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 6 * 5 + 32), 60, 8, 6 * 7),
+    # Unrolled the first step has no state to multiply, and every product has its own weights.
+    ("lstm_unrolled", {"steps": 5, "in_channels": 3, "units": 2},
+     2 * 8 * (5 * 3 + 4 * 2) + 5 * 36, 60, 40, 8 * (5 * 3 + 4 * 2) + 5 * 8),
+    ("gru_unrolled", {"steps": 5, "in_channels": 3, "units": 2},
+     2 * 6 * (5 * 3 + 4 * 2) + 5 * 32, 60, 40, 6 * (5 * 3 + 4 * 2) + 5 * 12),
+    ("reverse", {"steps": 5, "channels": 3}, 0, 60, 60, 0),
 ]  # fmt: skip
 
 
@@ -55,7 +66,7 @@ def test_every_kind_has_a_case_or_is_elementwise():
 def test_more_channels_never_mean_less_work(name, data):
     kind = KINDS[name]
     dims = {d: data.draw(st.integers(7, 40), label=d) for d in kind.dimensions}
-    for flag in ("padding", "activation", "constant"):
+    for flag in ("padding", "activation", "constant", "sequences"):
         if flag in dims:
             dims[flag] = data.draw(st.integers(0, 1))
     if "kernel" in dims:

@@ -131,8 +131,8 @@ def tiled_dimension(kind: Kind) -> str:
     return kind.channels[-1]
 
 
-def _tiled(tile: int) -> tuple[str, ...]:
-    return (*EXPLANATORY, *(f"{name}@{tile}" for name in BLOCKED if tile > 1))
+def _tiled(kind: Kind, tile: int) -> tuple[str, ...]:
+    return (*kind.linear, *(f"{name}@{tile}" for name in BLOCKED if tile > 1))
 
 
 def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> 
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
 
     if len(times) < FEWEST_ROWS:
-        return EXPLANATORY
+        return kind.linear
     rng = np.random.default_rng(0)
     if len(times) > ENOUGH_ROWS:
         groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
@@ -175,7 +175,7 @@ def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> 
     fold = group_folds(groups, 3, rng)
     errors = {}
     for tile in (1, *TILES):
-        linear = _tiled(tile)
+        linear = _tiled(kind, tile)
         features = FORMS["tiles"].features(kind, linear)
         matrix = FORMS["tiles"].matrix(kind, dims, features)
         regressor = ExecutionTimeRegressor(
@@ -195,7 +195,7 @@ def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> 
     # A tile's divisors nearly explain it too, with conditions: of those that are as good the largest.
     lowest = min(errors.values())
     best = max(tile for tile, error in errors.items() if error <= lowest + NOISE)
-    return _tiled(best if errors[1] - errors[best] > max(WORTH * errors[1], NOISE) else 1)
+    return _tiled(kind, best if errors[1] - errors[best] > max(WORTH * errors[1], NOISE) else 1)
 
 
 def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:
@@ -209,7 +209,7 @@ def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:
 FORMS: dict[str, Form] = {
     form.name: form
     for form in (
-        Form("paper", lambda kind, dims, times, groups: EXPLANATORY),
+        Form("paper", lambda kind, dims, times, groups: kind.linear),
         Form("tiles", _discover, _tested, _knows, _tile_column),
     )
 }

@@ -34,6 +34,10 @@ _UNITS = {
 }
 
 
+#: Dimensions that leaves are linear in, in words: each one of them costs so much.
+_COUNTED = {"steps": "step"}
+
+
 class RuleText(msgspec.Struct, frozen=True):
     """One leaf in words.
 
@@ -125,7 +129,7 @@ def formula_text(leaf: Leaf) -> str:
         if weight > 0:
             base, tile = split_name(name)
             unit = _UNITS.get(base)
-            per, text = (unit.per, unit.per_text) if unit else (1.0, f"unit of {name}")
+            per, text = (unit.per, unit.per_text) if unit else (1.0, _COUNTED.get(base, f"unit of {name}"))
             if tile > 1:
                 text += f" in blocks of {tile} channels"
             terms.append(f"{_time_text(weight * per)} a {text}")

@@ -21,6 +21,7 @@ import keras
 from fdi_keras.errors import UnsupportedModelError
 from fdi_keras.networks.channel_spaces import activation_name
 from fdi_keras.networks.graph import Call, Graph
+from fdi_keras.networks.recurrent import recurrent_parts
 from fdi_keras.operators import KINDS, Operator
 from fdi_keras.operators.kinds import same_padding
 
@@ -98,6 +99,8 @@ class _OperatorReader:
         self.open: dict[int, NetworkOperator] = {}
         #: For the value a padding layer makes: the value it pads, and ((top, bottom), (left, right)).
         self.padded: dict[int, tuple[int, tuple[tuple[int, int], tuple[int, int]]]] = {}
+        #: For a value that was multiplied with one number: the operator that did it.
+        self.scaled: dict[int, NetworkOperator] = {}
 
     def read(self) -> list[NetworkOperator]:
         for value in self.graph.inputs:
@@ -240,6 +243,8 @@ class _OperatorReader:
 
     def dense(self, call: Call) -> None:
         source, made = call.inputs[0], call.outputs[0]
+        if source in self.scaled and self._single(source):  # the number melts into the weights
+            self.operators.remove(self.scaled[source])
         image = self._image(source)
         dims = {
             "rows": image["height"] * image["width"],
@@ -332,6 +337,12 @@ class _OperatorReader:
         self._add(call, "pad", dims, {"channels": source})
         self.padded[call.outputs[0]] = (source, ((top, bottom), (left, right)))
 
+    def recurrent(self, call: Call) -> None:
+        for part in recurrent_parts(self.graph, call):
+            made = self._add(call, *part)
+        if getattr(call.layer, "merge_mode", None) == "ave":
+            self.scaled[call.outputs[0]] = made
+
     def view(self, call: Call) -> None:
         self._pass_on(call)
 
@@ -389,6 +400,7 @@ _READERS: dict[type, _Reader] = {
     L.Average: _OperatorReader.average,
     L.Concatenate: _OperatorReader.concatenate,
     L.ZeroPadding2D: _OperatorReader.pad,
+    **dict.fromkeys((L.LSTM, L.GRU, L.Bidirectional), _OperatorReader.recurrent),
     **dict.fromkeys(VIEWS, _OperatorReader.view),
 }
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fdi_keras.errors import ModelFileError
+from fdi_keras.networks.recurrent_tflite import Recurrent
 from fdi_keras.operators import KINDS, Operator
 
 
@@ -73,14 +74,19 @@ class _Reader:
         ]
         self.same = schema.Padding.SAME
         self.buffers, self.graph = model.buffers, model.subgraphs[0]
+        self.recurrent = Recurrent(model, self.codes).at
 
     def operators(self) -> list[Operator]:
         found = []
-        for raw in self.graph.operators:
+        for position, raw in enumerate(self.graph.operators):
+            if position in self.recurrent:
+                found += self.recurrent[position]
+                continue
             node = self._node(raw)
             if node.code in VIEW_CODES:
                 continue
-            name = _text(self.graph.tensors[raw.outputs[0]].name)
+            # What writes a variable makes no tensor.
+            name = _text(self.graph.tensors[raw.outputs[0]].name) if len(raw.outputs) else node.code.lower()
             kind, dims, problem = self._describe(node)
             if problem is None and kind not in KINDS:
                 problem = f"no time model knows what {kind} costs"
@@ -91,9 +97,10 @@ class _Reader:
         return found
 
     def _node(self, raw: Any) -> _Node:
-        tensors = [self.graph.tensors[i] for i in raw.inputs if i >= 0]
-        full = [tuple(int(n) for n in _sequence(t.shape)) for t in tensors]
-        out = tuple(int(n) for n in _sequence(self.graph.tensors[raw.outputs[0]].shape))
+        tensors = [self.graph.tensors[i] for i in _sequence(raw.inputs) if i >= 0]
+        full = [_batch_first(tuple(int(n) for n in _sequence(t.shape))) for t in tensors]
+        made = self.graph.tensors[raw.outputs[0]].shape if len(raw.outputs) else ()
+        out = _batch_first(tuple(int(n) for n in _sequence(made)))
         data = [self.buffers[t.buffer].data for t in tensors]
         paddings = None
         code = self.codes[raw.opcodeIndex]
@@ -202,6 +209,12 @@ class _Reader:
         image = node.image
         return "softmax", {"rows": image["height"] * image["width"], "channels": image["channels"]}, None
 
+    def reverse(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
+        # Steps and channels; whatever else is turned around is no sequence.
+        problem = None if len(node.shapes[0]) == 2 else "reverses something else than steps"
+        image = node.image
+        return "reverse", {"steps": image["width"], "channels": image["channels"]}, problem
+
     def elementwise(self, node: _Node) -> tuple[str, dict[str, int], str | None]:
         return node.code.lower(), node.image, None
 
@@ -224,6 +237,7 @@ _HANDLERS: dict[str, _Handler] = {
     "PAD": _Reader.pad,
     "MEAN": _Reader.mean,
     "SOFTMAX": _Reader.softmax,
+    "REVERSE_V2": _Reader.reverse,
     **dict.fromkeys(
         ("RELU", "RELU6", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "GELU", "LEAKY_RELU"), _Reader.elementwise
     ),
@@ -234,6 +248,11 @@ def _image(shape: tuple[int, ...]) -> dict[str, int]:
     *pixels, channels = shape or (1,)
     height, width = (1, 1, *pixels)[-2:] if len(pixels) < 3 else (pixels[0], int(np.prod(pixels[1:])))
     return {"height": int(height), "width": int(width), "channels": int(channels)}
+
+
+def _batch_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Around loops sequences have their steps first and the batch of one second; what is read is the same."""
+    return (1, shape[0], *shape[2:]) if len(shape) == 3 and shape[0] != 1 and shape[1] == 1 else shape
 
 
 def _sequence(shape: Any) -> Any:

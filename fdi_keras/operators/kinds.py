@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fdi_keras.errors import UsageError
+from fdi_keras.operators.recurrent import RECURRENT, reverse
 
 #: What a leaf of the time model is linear in, with its unit.
 #: flops: 2 x multiply-accumulates. memory: bytes of float32. parameters: a count.
@@ -42,6 +43,8 @@ class Kind:
             explanatory variables, in the order of :data:`EXPLANATORY`.
         defaults: values of dimensions that a user may leave out.
         windowed: a kernel slides over height and width.
+        linear_dimensions: dimensions that leaves may be linear in as well: each step of a loop
+            costs something by itself, whatever is computed in it.
     """
 
     name: str
@@ -50,6 +53,12 @@ class Kind:
     formula: Formula
     defaults: Mapping[str, int] = field(default_factory=dict)
     windowed: bool = False
+    linear_dimensions: tuple[str, ...] = ()
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """Names of what a leaf of the time model is linear in."""
+        return (*EXPLANATORY, *self.linear_dimensions)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -298,6 +307,18 @@ def _kinds() -> tuple[Kind, ...]:
         ),
         Kind("softmax", ("rows", "channels"), ("channels",), _softmax, {"rows": 1}),
         *(Kind(name, _IMAGE, ("channels",), _elementwise, _ONE_PIXEL) for name in ELEMENTWISE),
+        *(
+            Kind(
+                name,
+                dimensions,
+                ("in_channels", "units"),
+                formula,
+                {"sequences": 0} if "sequences" in dimensions else {},
+                linear_dimensions=("steps",),
+            )
+            for name, (dimensions, formula) in RECURRENT.items()
+        ),
+        Kind("reverse", ("steps", "channels"), ("channels",), reverse),
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from fdi_keras.devices import Timing
 from fdi_keras.operators import get_kind
 from fdi_keras.operators.kinds import BYTES, EXPLANATORY
+from fdi_keras.operators.recurrent import RECURRENT
 from fdi_keras.profiling.design import Configuration
 
 #: Floating point operations and bytes moved that a probe should have (our choice: microseconds on
@@ -26,6 +27,8 @@ MOST_COPIES = 64
 
 def copies_of(configuration: Configuration) -> int:
     """How many copies the probe of this configuration holds; our choice, the same on every device."""
+    if configuration.kind in RECURRENT:
+        return 1  # a loop of many operators, whose copies would share the subgraph of its body
     kind = get_kind(configuration.kind)
     dims = {**kind.defaults, **configuration.dims}
     work = dict(zip(EXPLANATORY, kind.explain(dims)[0], strict=True))

@@ -22,13 +22,16 @@ from typing import NamedTuple
 
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import KINDS, get_kind
+from fdi_keras.operators.recurrent import RECURRENT
+from fdi_keras.profiling import recurrent_shapes
 from fdi_keras.profiling.shapes import BASES, CORNERS
 
 #: Changes with every change that makes other sequences: campaigns resume only their own.
-DESIGN_VERSION = 2
+DESIGN_VERSION = 3
 
 #: Shares of the kinds in a design; what is not named has OTHER_SHARE.
-SHARES = {"conv2d": 36.0, "depthwise_conv2d": 20.0, "dense": 18.0, "add": 3.0, "max_pool2d": 2.5}
+SHARES = {"conv2d": 36.0, "depthwise_conv2d": 20.0, "dense": 18.0, "add": 3.0, "max_pool2d": 2.5,
+          "lstm_while": 4.0, "gru_while": 4.0, "lstm_unrolled": 2.0, "gru_unrolled": 2.0}  # fmt: skip
 OTHER_SHARE = 1.3
 
 #: Every kind gets so many before shares count, so that a short campaign knows all kinds at all.
@@ -107,8 +110,10 @@ def check_kinds(kinds: Sequence[str] | None) -> list[str]:
 
 def within_limits(kind: str, dims: Dims) -> bool:
     """Whether a probe of this configuration is worth its time and memory."""
-    flops, memory_in, memory_out, _, parameters = KINDS[kind].explain(dims)[0]
+    flops, memory_in, memory_out, internal, parameters = KINDS[kind].explain(dims)[0]
     features = memory_in + memory_out
+    if kind in RECURRENT and not recurrent_shapes.within_limits(kind, flops, internal, 4 * parameters):
+        return False
     return bool(
         flops <= (MAX_DEPTHWISE_FLOPS if kind == "depthwise_conv2d" else MAX_FLOPS)
         and features <= MAX_FEATURE_BYTES
@@ -152,7 +157,8 @@ def _of_kind(kind: str, seed: int) -> Iterator[Configuration]:
 def _members(kind: str, rng: random.Random) -> list[Dims]:
     """A random configuration, alone or with its neighbours."""
     base = KINDS[kind].complete(BASES[kind](rng))
-    while _work(kind, base) < LITTLE_WORK and rng.random() >= LITTLE_KEPT:
+    # Of a recurrent layer every step costs its microsecond, however little it computes.
+    while kind not in RECURRENT and _work(kind, base) < LITTLE_WORK and rng.random() >= LITTLE_KEPT:
         base = KINDS[kind].complete(BASES[kind](rng))
     if rng.random() >= NEIGHBOURHOODS:
         return [base]

@@ -1,12 +1,14 @@
 """Builds small ``.tflite`` models directly, without a converter: a millisecond each.
 
-Only what probes need is here: float32 tensors, int32 constants, and a list of
-operators that run one after another. The schema classes load with the first model.
+Only what probes need is here: float32 and int32 tensors, operators that run one after
+another, and subgraphs for the operators that call others. The schema classes load with
+the first model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache
 from typing import Any
@@ -18,6 +20,9 @@ SCHEMA_VERSION = 3
 
 #: Builtin codes below this also stand in the old, narrower field of the format.
 OLD_CODES_END = 127
+
+#: In place of an optional input that an operator does without.
+OMITTED = -1
 
 
 class ModelBuilder:
@@ -38,18 +43,14 @@ class ModelBuilder:
         self._model.description = "fdi_keras probe"
         self._model.buffers = [s.BufferT()]  # the format wants buffer 0 empty
         self._model.operatorCodes = []
-        self._graph = s.SubGraphT()
-        self._graph.name = "main"
-        self._graph.tensors = []
-        self._graph.operators = []
-        self._model.subgraphs = [self._graph]
+        self._model.subgraphs = []
         self._codes: dict[str, int] = {}
-        self._inputs: list[int] = []
+        self._graph = self._new_graph("main")
 
-    def input(self, shape: Sequence[int]) -> int:
-        """A float32 input of the model; returns the tensor's index."""
-        index = self._tensor(shape, s_type="FLOAT32")
-        self._inputs.append(index)
+    def input(self, shape: Sequence[int], dtype: str = "FLOAT32") -> int:
+        """An input of the model, or of the subgraph that is being built; returns the tensor's index."""
+        index = self._tensor(shape, dtype)
+        self._graph.inputs.append(index)
         return index
 
     def constant(self, value: np.ndarray) -> int:
@@ -67,29 +68,59 @@ class ModelBuilder:
         output_shape: Sequence[int],
         options: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        dtype: str = "FLOAT32",
     ) -> int:
-        """Append an operator; returns the index of its output.
+        """Append an operator with one output; returns the index of that.
 
         Args:
             name: as in the schema's ``BuiltinOperator`` (``"CONV_2D"``).
-            inputs: tensor indices.
-            output_shape: of its one float32 output.
+            inputs: tensor indices; :data:`OMITTED` for an optional one that is not there.
+            output_shape: of its output; -1 where a size is known only when the model runs.
             options: as in the schema's ``BuiltinOptions`` (``"Conv2DOptions"``).
             settings: fields of those options (``{"strideH": 1}``).
+            dtype: of the output, as in the schema's ``TensorType``.
         """
+        return self.operator_of_many(name, inputs, [(output_shape, dtype)], options, settings)[0]
+
+    def operator_of_many(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[tuple[Sequence[int], str]],
+        options: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Append an operator with outputs of these shapes and types; returns their indices."""
         s = _schema()
-        output = self._tensor(output_shape, "FLOAT32")
+        made = [self._tensor(shape, dtype) for shape, dtype in outputs]
         operator = s.OperatorT()
         operator.opcodeIndex = self._code(name)
         operator.inputs = np.asarray(inputs, np.int32)
-        operator.outputs = np.asarray([output], np.int32)
+        operator.outputs = np.asarray(made, np.int32)
         if options:
             operator.builtinOptionsType = getattr(s.BuiltinOptions, options)
             operator.builtinOptions = getattr(s, f"{options}T")()
             for field, value in (settings or {}).items():
                 setattr(operator.builtinOptions, field, value)
         self._graph.operators.append(operator)
-        return output
+        return made
+
+    @contextlib.contextmanager
+    def subgraph(self, name: str) -> Iterator[int]:
+        """Inside, everything is added to a subgraph of its own, whose number this yields.
+
+        End it with :meth:`returns`. Tensors of the model around it are none of its own.
+        """
+        around = self._graph
+        self._graph = self._new_graph(name)
+        try:
+            yield len(self._model.subgraphs) - 1
+        finally:
+            self._graph = around
+
+    def returns(self, outputs: Sequence[int]) -> None:
+        """Tensors that the subgraph gives back."""
+        self._graph.outputs = list(outputs)
 
     def repeat(self, outputs: Sequence[int], copies: int) -> list[int]:
         """Have all operators so far executed ``copies`` times, on the same inputs and constants.
@@ -114,18 +145,28 @@ class ModelBuilder:
         """The content of the ``.tflite`` file."""
         import flatbuffers
 
-        self._graph.inputs = np.asarray(self._inputs, np.int32)
-        self._graph.outputs = np.asarray(outputs, np.int32)
+        self.returns(outputs)
+        for graph in self._model.subgraphs:
+            graph.inputs, graph.outputs = (np.asarray(t, np.int32) for t in (graph.inputs, graph.outputs))
         size = sum(len(b.data) for b in self._model.buffers if b.data is not None)
         builder = flatbuffers.Builder(size + 4096)  # growing would copy the weights again and again
         builder.Finish(self._model.Pack(builder), FILE_IDENTIFIER)
         return bytes(builder.Output())
 
-    def _tensor(self, shape: Sequence[int], s_type: str, buffer: int = 0) -> int:
+    def _new_graph(self, name: str) -> Any:
+        graph = _schema().SubGraphT()
+        graph.name = name
+        graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [], []
+        self._model.subgraphs.append(graph)
+        return graph
+
+    def _tensor(self, shape: Sequence[int], dtype: str, buffer: int = 0) -> int:
         s = _schema()
         tensor = s.TensorT()
-        tensor.shape = np.asarray(shape, np.int32)
-        tensor.type = getattr(s.TensorType, s_type)
+        tensor.shape = np.asarray([abs(n) for n in shape], np.int32)
+        if any(n < 0 for n in shape):
+            tensor.shapeSignature = np.asarray(shape, np.int32)
+        tensor.type = getattr(s.TensorType, dtype)
         tensor.name = f"t{len(self._graph.tensors)}"
         tensor.buffer = buffer
         self._graph.tensors.append(tensor)

@@ -16,7 +16,9 @@ import numpy as np
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import KINDS, get_kind
 from fdi_keras.operators.kinds import ELEMENTWISE, output_size
+from fdi_keras.operators.recurrent import RECURRENT
 from fdi_keras.profiling.flatbuffer import ModelBuilder
+from fdi_keras.profiling.recurrent_probes import RECURRENT_BUILDERS, recurrent_weights
 
 Dims = Mapping[str, int]
 Weights = Sequence[np.ndarray]
@@ -43,7 +45,7 @@ def build_probe(
         weights: instead of random ones, those of the Keras layer in its own
             layout: kernel and bias of conv2d ``(k, k, in, out)``, depthwise_conv2d
             ``(k, k, channels, 1)`` and dense ``(in, out)``; the one vector of an add
-            or mul with a constant.
+            or mul with a constant; kernel, recurrent kernel and bias of recurrent kinds.
         copies: how many; each has an output of its own, they share inputs and weights.
 
     Raises:
@@ -63,7 +65,7 @@ def build_overhead_probe() -> bytes:
 
 
 def _check(kind: str, dims: Dims) -> None:
-    flags = ("padding", "activation", "constant")
+    flags = ("padding", "activation", "constant", "sequences")
     for name, value in dims.items():
         low = 0 if name in flags or name.startswith("pad_") else 1
         if value < low or (name in flags and value > 1):
@@ -92,6 +94,8 @@ def _random_weights(kind: str, dims: Dims, seed: int) -> list[np.ndarray]:
     if kind == "dense":
         n_in, n_out = dims["in_channels"], dims["out_channels"]
         return [np.resize(pool, (n_out, n_in)).T, np.resize(pool, n_out)]
+    if kind in RECURRENT:
+        return recurrent_weights(kind, dims, pool)
     return [np.resize(pool, dims["channels"])] if dims.get("constant") else []
 
 
@@ -227,4 +231,5 @@ _BUILDERS: dict[str, _Builder] = {
     "pad": _pad,
     "softmax": _softmax,
     **{kind: _builder_of_elementwise(kind) for kind in ELEMENTWISE},
+    **RECURRENT_BUILDERS,
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from fdi_keras.operators.kinds import ELEMENTWISE, KINDS
+from fdi_keras.profiling import recurrent_shapes
 
 Dims = dict[str, int]
 Base = Callable[[Random], Dims]
@@ -162,6 +163,7 @@ BASES: dict[str, Base] = {
     "pad": _pad,
     "softmax": _softmax,
     **dict.fromkeys(ELEMENTWISE, _image),
+    **recurrent_shapes.BASES,
 }
 
 
@@ -222,6 +224,7 @@ def _corners() -> dict[str, tuple[Mapping[str, int], ...]]:
         "pad": _rows("pad", *((h, w, c, 6 * (i % 2), 6 * (i % 2)) for i, (h, w, c) in enumerate(_IMAGES))),
         "softmax": _rows("softmax", (1, 1), (1, 4096), (4096, 10), (4096, 1), (1, 1000)),
         **{name: _rows(name, *_IMAGES) for name in ELEMENTWISE},
+        **{name: _rows(name, *rows) for name, rows in recurrent_shapes.CORNERS.items()},
     }
 
 
