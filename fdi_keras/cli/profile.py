@@ -70,6 +70,11 @@ if TYPE_CHECKING:
     help="Add to a profile of this device: what it holds is not timed again.",
 )
 @click.option(
+    "--design",
+    type=click.Choice(["active", "plain"]),
+    help="active: time next what the model is least sure of; plain: a fixed sequence.  [default: active]",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), metavar="S", help="Of the design of the campaign.  [default: 0]"
 )
 @click.option(
@@ -91,6 +96,7 @@ def profile(
     out: Path | None,
     resume: bool,
     extend: str | None,
+    design: str | None,
     seed: int | None,
     energy_minutes: float | None,
     counters: bool,
@@ -145,6 +151,7 @@ def profile(
                 energy_minutes=energy_minutes,
                 counters=counters,
                 extend=extend,
+                active=None if design is None else design == "active",
             )
     except KeyboardInterrupt:
         raise click.exceptions.Exit(_say_how_to_resume(devices, runtime, extend, out)) from None

@@ -36,6 +36,7 @@ def profile_device(
     energy_minutes: float | None = None,
     counters: bool = False,
     extend: str | PathLike[str] | None = None,
+    active: bool | None = None,
 ) -> DeviceProfile:
     """Time operators on a device, learn its execution-time models, save the profile.
 
@@ -57,6 +58,8 @@ def profile_device(
         extend: a profile of this device: what it holds is not timed again, and learned from together with
             what is. ``measurements`` counts from its end; kinds, seed and threads are its own when left out;
             without ``out`` it is written over.
+        active: choose what is timed next by what was timed so far (see ``profiling/active.py``), or, when
+            False, go through the design as it stands; True when left out.
 
     Raises:
         DeviceNotFoundError: there is no such device.
@@ -82,6 +85,7 @@ def profile_device(
         energy_minutes,
         counters,
         extend,
+        active,
     )[device]
     if isinstance(result, FdiError):
         raise result
@@ -102,6 +106,7 @@ def profile_devices(
     energy_minutes: float | None = None,
     counters: bool = False,
     extend: str | PathLike[str] | None = None,
+    active: bool | None = None,
 ) -> dict[str, DeviceProfile | FdiError]:
     """The same for several devices at once. One that fails does not stop the others.
 
@@ -130,7 +135,7 @@ def profile_devices(
         base = load_profile(extend)
         out = find_profile(extend) if out is None else out
         check_not_bundled(Path(out))
-    wish = Wish(minutes, measurements, kinds, seed, resume, energy_minutes, counters, base)
+    wish = Wish(minutes, measurements, kinds, seed, resume, energy_minutes, counters, base, active)
     choice = with_threads(runtime, threads)
     results: dict[str, DeviceProfile | FdiError] = {}
     stations: list[Station] = []

@@ -14,6 +14,7 @@ from fdi_keras.profile.learn import learn_profile
 from fdi_keras.profile.profile import DeviceProfile
 from fdi_keras.profile.station import Progress, Station, default_profile_path
 from fdi_keras.profiling import CampaignProgress, Records, read_records
+from fdi_keras.profiling.active import ActiveWork, times_of
 from fdi_keras.profiling.agreement import COMMON, compare, together
 from fdi_keras.profiling.work import Share, Work
 
@@ -35,7 +36,9 @@ def share_out(group: Sequence[Station]) -> None:
         {*station.before.measurements, *station.before.failures} if station.before else set[int]()
         for station in group
     ]
-    common = Work(group[0].plan, set(range(COMMON)).union(*timed))
+    plan, all_done = group[0].plan, set(range(COMMON)).union(*timed)
+    times = {i: ms for station in group if station.before for i, ms in times_of(station.before).items()}
+    common = ActiveWork(plan, all_done, times) if plan.active else Work(plan, all_done)
     for station, done in zip(group, timed, strict=True):
         station.work = Share(station.plan, common, COMMON, done)
 

@@ -28,6 +28,7 @@ class Wish:
     Attributes:
         extend: a profile whose measurements are to be added to; kinds and seed are then its own when left
             out, and ``measurements`` counts from its end.
+        active: whether what is timed next is chosen by what was timed; it is when nobody says otherwise.
     """
 
     minutes: float | None
@@ -55,6 +56,7 @@ class Wish:
             energy_minutes = before.energy_minutes if energy_minutes is None else energy_minutes
             counters = counters or before.counters
             active = before.active if active is None else active
+        active = True if active is None else active
         return Plan(
             None if kinds is None else list(kinds),
             seed or 0,
@@ -62,7 +64,7 @@ class Wish:
             minutes,
             energy_minutes=energy_minutes,
             counters=counters,
-            active=bool(active),
+            active=active,
         ).checked()
 
 

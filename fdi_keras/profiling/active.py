@@ -36,7 +36,7 @@ ROUND = 64
 CANDIDATES = 5
 
 #: A kind has so many measurements before the committee has a say.
-FEWEST = 25
+FEWEST = 100
 
 #: Trees of the committee.
 MEMBERS = 40
@@ -204,11 +204,16 @@ def work_of(
     done, times = set[int](), dict(elsewhere or {})
     if records is not None:
         done = {*records.measurements, *records.failures}
-        overhead_ms = records.overhead_ms or 0.0
-        times |= {place: m.median_ms - overhead_ms for place, m in records.measurements.items()}
+        times |= times_of(records)
     if plan.active:
         return ActiveWork(plan, done, times, elsewhere or (), [place for place in first if place not in done])
     return Work(plan, done, elsewhere or ())
+
+
+def times_of(records: Records) -> dict[int, float]:
+    """Times in ms by place, without the cost of an invocation."""
+    overhead_ms = records.overhead_ms or 0.0
+    return {place: m.median_ms - overhead_ms for place, m in records.measurements.items()}
 
 
 def _columns(kind: str, configurations: Iterable[Configuration]) -> np.ndarray:

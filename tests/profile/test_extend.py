@@ -98,9 +98,9 @@ def test_a_profile_without_measurements_is_refused(profile):
 
 def test_this_computer(tmp_path):
     path = tmp_path / "mine.json"
-    before = profile_device(measurements=40, kinds=["dense"], out=path)
+    before = profile_device(measurements=40, kinds=["dense"], out=path, active=False)
     seen = []
-    after = profile_device(measurements=12, extend=path, progress=seen.append)
+    after = profile_device(measurements=12, extend=path, progress=seen.append, active=False)
     events = [event for event in read_journal(campaign_journal()) if event["event"] == "measurement"]
     assert sorted(event["index"] for event in events) == [*range(TIMED_AGAIN), *range(40, 52)]
     assert [state.total for state in seen if state.stage == "measuring"][-1] == TIMED_AGAIN + 12
