@@ -139,6 +139,7 @@ class _Demo:
             "trained": network, "pruned": pruned, "grown": grown, "fine-tuned": tuned, "uniform": uniform,
         }  # fmt: skip
         self._measure(stages, profile, data)
+        shutil.copy(journal_path("sessions", SESSION), self.out / "session.jsonl")
         self._finish()
 
     def _train(self, model: Any, data: Any, epochs: int, what: str, **compile_and_fit: Any) -> None:
@@ -187,7 +188,6 @@ class _Demo:
     def _finish(self) -> None:
         result = {"seconds": round(time.time() - self.began, 1), "target": self.target, "stages": self.rows}
         (self.out / "results.json").write_text(json.dumps(result, indent=2))
-        shutil.copy(journal_path("sessions", SESSION), self.out / "session.jsonl")
         if self.as_json:
             print_json({"folder": str(self.out), **result})
             return

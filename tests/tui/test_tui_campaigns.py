@@ -17,7 +17,7 @@ from fdi_tui.screens import campaign_text as say
 from fdi_tui.sources import fdi_command
 from fdi_tui.widgets.table import RowTable
 from fdi_tui.widgets.times import first_dimension, most_alike
-from hypothesis import given
+from hypothesis import example, given
 from screens import in_loop, screen_text, until, until_shown
 from searching import examples
 
@@ -81,6 +81,7 @@ NAMES = ("started", "resumed", "measurement", "measurement", "failure", "superse
 
 
 @given(hostile.journal("campaign", NAMES, FIELDS))
+@example(b'{"event":"started","schema_version":1,"kind":"campaign","host":"\\u001b[2J"}\n')
 @examples(60)
 def test_no_journal_stops_what_is_said_of_a_campaign(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "hostile-campaigns"
@@ -96,7 +97,9 @@ def test_no_journal_stops_what_is_said_of_a_campaign(tmp_path_factory, content):
     texts += [h.text for h in campaign.happenings] + [f.reason for f in campaign.failures.values()]
     assert all(text.isprintable() for text in texts)
     assert campaign.done >= 0
-    assert say.head_text(campaign, "", now, 20, False).plain.count("\n") == 1
+    head = say.head_text(campaign, "", now, 20, False).plain.split("\n")
+    assert len(head) == 2
+    assert all(line.isprintable() for line in head)
     assert resume_arguments(campaign)[0] == "profile"
     latest = say.latest_of(campaign)
     tables = [

@@ -15,7 +15,7 @@ from fdi_tui.data.sessions import Follower, SessionFolders, decode_session_event
 from fdi_tui.data.tail import decode_event
 from fdi_tui.screens import sessions_text as say
 from fdi_tui.screens.sessions_curves import session_series
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from searching import examples
 
@@ -107,6 +107,7 @@ def test_a_second_training_goes_on_with_the_first():
 
 @examples(60)
 @given(hostile.journal("session", NAMES, FIELDS))
+@example(b'{"event":"started","schema_version":1,"kind":"session","host":"\\u001b[2J"}\n')
 def test_no_journal_stops_what_is_said_of_a_session(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "hostile-sessions"
     folder.mkdir(exist_ok=True)
