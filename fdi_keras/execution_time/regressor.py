@@ -9,7 +9,7 @@ by cross-validation; both are our choice, the paper's stop conditions could not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,6 +47,8 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
             tree to ``max_leaves`` or until no split lowers the error.
         robust_steps: how many times the fit of a leaf is reweighted from the mean squared
             towards the mean absolute relative error; 0 for plain least squares.
+        pull: how many rows the fit of the node above counts for in a node's fit, so that a leaf of few
+            rows departs from what holds around it only where its rows say so; 0 for none.
         random_state: seed or generator that deals configurations to folds.
 
     Attributes:
@@ -75,6 +77,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
         "cv": [Interval(Integral, 2, None, closed="left"), Options(Integral, {0}), None],
         "robust_steps": [Interval(Integral, 0, None, closed="left")],
+        "pull": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -88,6 +91,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         min_samples_leaf: int = 12,
         cv: int | None = 5,
         robust_steps: int = 5,
+        pull: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.linear = linear
@@ -97,6 +101,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         self.min_samples_leaf = min_samples_leaf
         self.cv = cv
         self.robust_steps = robust_steps
+        self.pull = pull
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -181,7 +186,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         return total[:longest] / len(X)
 
     def _growth(self, X: np.ndarray, relative: np.ndarray, multiples: dict[int, list[int]]) -> Growth:
-        return Growth(X, relative, multiples, self.min_samples_leaf, self.robust_steps)
+        return Growth(X, relative, multiples, self.min_samples_leaf, self.robust_steps, self.pull)
 
     def _names(self) -> list[str]:
         if hasattr(self, "feature_names_in_"):

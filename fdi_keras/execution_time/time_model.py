@@ -15,7 +15,8 @@ import numpy as np
 
 from fdi_keras.errors import CampaignError, UsageError
 from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
-from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns, split_name
+from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns
+from fdi_keras.execution_time.intervals import with_intervals
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
 from fdi_keras.execution_time.weight_fetch import SOURCE, WeightFetch, fit_weight_fetch
@@ -26,6 +27,11 @@ Progress = Callable[[int, int], None]
 
 #: Fewest configurations that a model is learned from (our choice).
 FEWEST = 3
+
+#: Fewest measurements in a leaf, and for how many the fit around it counts (our choice). With the
+#: latter a leaf may have fewer measurements than its formula has numbers.
+FEWEST_IN_LEAF = 4
+PULL = 2.0
 
 
 class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +96,18 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
         """The rule, in words, by which one operator is priced."""
         return rule_text(self.tree, int(self.leaf_of(dims)[0])).text
 
+    def interval_of(self, dims: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Between which multiples of the prediction 90 % of measurements are expected.
+
+        Returns:
+            Lower and upper factors ``(n,)``, such as 0.96 and 1.05; None when the model does not know.
+        """
+        ends = [(rule.leaf.low, rule.leaf.high) for rule in self.tree.leaves]
+        if any(low is None or high is None for low, high in ends):
+            return None
+        low, high = np.array(ends, float)[self.leaf_of(dims)].T
+        return low, high
+
     def out_of_range(self, dims: Mapping[str, int]) -> list[str]:
         """What of one operator lies outside the measured ranges, each as a text.
 
@@ -120,9 +138,6 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
                     f"{place}.tree.features[{i}]: {self.kind} has no {name!r}; "
                     f"it has {', '.join(kind.features)}."
                 )
-        tiles = sorted({split_name(name)[1] for name in self.tree.features} - {1})
-        if len(tiles) > 1:
-            raise ValueError(f"{place}.tree.features: expected one tile at most, got {tiles}.")
         for name in kind.dimensions:
             if name not in self.ranges:
                 raise ValueError(f"{place}.ranges: no range of {name!r}.")
@@ -195,6 +210,8 @@ def fit_time_model(
     )
     cached = _without_fetch(kind, columns, times, fetch)
     tree = _fit_tree(kind, columns, cached, together, seed, form)
+    leaf = tree.apply(get_form(form).matrix(get_kind(kind), columns, tree.features))
+    tree = with_intervals(tree, leaf, times / predicted)
     report(parts + 1, parts + 1)
     return TimeModel(
         kind=kind,
@@ -297,6 +314,8 @@ def _fit_tree(
     regressor = ExecutionTimeRegressor(
         linear=[features.index(name) for name in linear],
         multiple_features=multiple_columns(kind, features),
+        pull=PULL,
+        min_samples_leaf=FEWEST_IN_LEAF,
         random_state=seed,
     )
     regressor.fit(form.matrix(kind, dims, features), times, groups=groups)

@@ -35,13 +35,17 @@ class Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="leaf", 
     In a profile the intercept is in ms and a weight in ms per unit of its variable
     (FLOP, byte, parameter); variables of weight zero are left out. ``samples`` is
     how many measurements the leaf was fitted on, ``mape`` their mean absolute
-    percentage error as a fraction (0.05 is 5 %).
+    percentage error as a fraction (0.05 is 5 %). 90 % of new measurements are expected
+    between ``low`` and ``high`` times what the formula says; both are ``None`` where it
+    is not known, as in profiles of versions that did not ask.
     """
 
     intercept: float
     weights: dict[str, float]
     samples: int
     mape: float
+    low: float | None = None
+    high: float | None = None
 
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="split", tag_field="node"):
@@ -224,7 +228,10 @@ class Tree(msgspec.Struct, forbid_unknown_fields=True, dict=True):
             "samples": leaf.samples,
             "mape": leaf.mape,
             **{f"weights.{name}": weight for name, weight in leaf.weights.items()},
+            **{end: number for end in ("low", "high") if (number := getattr(leaf, end)) is not None},
         }
+        if (leaf.low is None) != (leaf.high is None) or (leaf.low or 0.0) > (leaf.high or 0.0):
+            raise ValueError(f"{place}.low: expected at most high, got {leaf.low} and {leaf.high}.")
         for spot, number in numbers.items():
             if not (np.isfinite(number) and number >= 0):
                 raise ValueError(f"{place}.{spot}: expected a finite number of at least 0, got {number}.")

@@ -13,6 +13,8 @@ import numpy as np
 
 from fdi_keras.devices import Runner, RuntimeChoice, open_runner
 from fdi_keras.errors import ModelFileError, UnknownOperatorsError
+from fdi_keras.execution_time import rule_text
+from fdi_keras.execution_time.intervals import combined
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
 from fdi_keras.operators import Operator
@@ -33,6 +35,7 @@ class OperatorLatency:
         dims: its dimensions.
         flops, memory_bytes, parameters: what explains it (2 FLOPs a multiply-accumulate).
         predicted_mj: predicted energy; ``None`` when it was not asked for or is not known.
+        low_ms, high_ms: 90 % of measured times are expected between them; ``None`` where that is not known.
     """
 
     name: str
@@ -44,6 +47,8 @@ class OperatorLatency:
     memory_bytes: float
     parameters: float
     predicted_mj: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,9 @@ class LatencyReport:
         profile: name of the profile.
         total_mj: predicted energy of one inference above idle, in mJ; ``None`` when it was not asked for.
         coverage_energy: as ``coverage``, of the operators whose energy is known; ``None`` without energy.
+        low_ms, high_ms: between them the time of the operators in ``total_ms`` is expected, in nine of
+            ten cases; how they come from those of the operators says
+            ``fdi_keras.execution_time.intervals``. ``None`` for a profile without them: refit it.
     """
 
     total_ms: float
@@ -75,6 +83,8 @@ class LatencyReport:
     profile: str = ""
     total_mj: float | None = None
     coverage_energy: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
 
     @property
     def flops(self) -> float:
@@ -88,6 +98,13 @@ class LatencyReport:
     def weight_bytes(self) -> float:
         return sum(BYTES * o.parameters for o in self.operators)
 
+    @property
+    def interval_text(self) -> str:
+        """The interval in words, to stand behind the total; empty where it is not known."""
+        if self.low_ms is None or self.high_ms is None:
+            return ""
+        return f" ({self.low_ms:.4g} to {self.high_ms:.4g} ms with 90 % confidence)"
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, as ``fdi predict --json`` prints it."""
         return asdict(self)
@@ -100,7 +117,9 @@ class LatencyReport:
             + f"  {o.rule}"
             for o in self.operators
         ]
-        lines.append(f"total {self.total_ms:.4f} ms, {self.coverage:.1%} covered by profile {self.profile}")
+        lines.append(
+            f"total {self.total_ms:.4f} ms{self.interval_text}, {self.coverage:.1%} covered by profile {self.profile}"
+        )
         if self.total_mj is not None:
             lines.append(f"energy {self.total_mj:.4g} mJ, {self.coverage_energy:.1%} covered")
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
@@ -186,7 +205,9 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
     if fetch is not None:
         share = float(fetch.share(sum(BYTES * operator.explained["parameters"] for operator in operators)))
     fetch_ms = 0.0
+    spreads: list[tuple[tuple[str, int], float, float, float]] | None = []
     for operator in operators:
+        low = high = None
         explained = operator.explained
         memory = sum(explained[m] for m in ("memory_in", "memory_out")) + BYTES * explained["parameters"]
         size = np.array([explained["flops"], memory])
@@ -200,7 +221,15 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             if fetch is not None and share:
                 predicted = float(fetch.total_ms(cached_ms, BYTES * explained["parameters"], share))
                 fetch_ms += predicted - cached_ms
-            rule = model.rule_of(operator.dims)
+            leaf = int(model.leaf_of(operator.dims)[0])
+            rule = rule_text(model.tree, leaf).text
+            ends = model.interval_of(operator.dims)
+            if ends is None:
+                spreads = None
+            else:
+                low, high = (predicted * float(end[0]) for end in ends)
+                if spreads is not None:
+                    spreads.append(((operator.kind, leaf), predicted, low, high))
             covered += size
             for text in model.out_of_range(operator.dims):
                 warnings[
@@ -219,6 +248,8 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
                 explained["flops"],
                 memory,
                 explained["parameters"],
+                low_ms=low,
+                high_ms=high,
             )
         )
     known = [row.predicted_ms for row in rows if row.predicted_ms is not None]
@@ -228,9 +259,11 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             f"profile {profile.name!r} knows none of the network's operators ({kinds}); it knows "
             f"{', '.join(profile.models)}. Profile the device with these kinds: fdi profile --kinds ..."
         )
+    total_ms = profile.overhead_ms + sum(known)
+    below, above = combined(spreads) if spreads is not None else (None, None)
     shares = np.divide(covered, total, out=np.ones(2), where=total > 0)
     return LatencyReport(
-        total_ms=profile.overhead_ms + sum(known),
+        total_ms=total_ms,
         coverage=float(shares.min()),
         coverage_flops=float(shares[0]),
         coverage_memory=float(shares[1]),
@@ -239,6 +272,8 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
         fetch_ms=fetch_ms,
         warnings=list(warnings),
         profile=profile.name,
+        low_ms=None if below is None else total_ms - below,
+        high_ms=None if above is None else total_ms + above,
     )
 
 
