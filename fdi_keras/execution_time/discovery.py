@@ -49,10 +49,10 @@ NOISE = 0.0005
 SURE = 1.5
 
 #: Fewest rows to look for columns in.
-FEWEST_ROWS = 60
+FEWEST_ROWS = 24
 
 #: So many tell tiles apart; more only take time.
-ENOUGH_ROWS = 1000
+ENOUGH_ROWS = 700
 
 #: Tiles of one dimension: a library may have kernels of two widths.
 MOST_TILES = 2
@@ -94,7 +94,7 @@ def discover(kind: Kind, dims: Mapping[str, Any], times: np.ndarray, groups: np.
         number = np.broadcast_to(compute(kind, dims, [dimension])[dimension], times.shape)
         # Of many pixels the last block is a small part: whether there are blocks is seen where they are few.
         few = (number > 1) & (number <= FEW_PIXELS)
-        if few.sum() >= FEWEST_ROWS // 2:
+        if few.sum() >= FEWEST_ROWS:
             part = {name: np.asarray(column)[few] for name, column in dims.items()}
             linear = _search(
                 kind,
@@ -119,8 +119,12 @@ def _search(
 ) -> tuple[str, ...]:
     """The columns after all changes, one after the other, that lower the error."""
     trial = _Trial(kind, dims, times, fold)
+    divided = 0
     while True:
-        trial.divide(linear)
+        # Once with no tile and once with the first: later ones change the small tree little.
+        if divided < 2:
+            trial.divide(linear)
+            divided += 1
         off = trial.off(linear)
         tried = {changed: trial.off(changed) for changed in dict.fromkeys(changes(kind, linear))}
         best = _best({changed: float(value.mean()) for changed, value in tried.items()})

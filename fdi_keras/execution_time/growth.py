@@ -19,7 +19,7 @@ from fdi_keras.execution_time.nonnegative import fit_leaf, losses, solve_many
 from fdi_keras.execution_time.tree import Condition, Leaf, Split
 
 #: Thresholds tried a feature and node before the neighbourhood of the best is searched in full.
-COARSE = 200
+COARSE = 64
 #: Largest share of the predicted time below which a variable is left out of a leaf.
 NEGLIGIBLE = 1e-3
 #: Splits whose errors differ by less than this share are alike; the first feature wins.

@@ -30,6 +30,9 @@ from fdi_keras.execution_time.tree import Tree
 #: Divisors tried by default: small odd and even blocks, then the vector widths of processors.
 MULTIPLES = (2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+#: A single row must not decide how many leaves there are: larger relative errors count as this one.
+MOST_OFF = 0.5
+
 
 class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
     """A tree of non-negative linear leaves, fitted on relative error.
@@ -55,8 +58,8 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         tree_: the fitted :class:`~fdi_keras.execution_time.Tree`; its features are
             ``feature_names_in_``, or ``x0, x1, ...``.
         n_leaves_: leaves of the tree.
-        path_errors_: ``(k,)`` mean absolute relative error on held-out rows by the trees of
-            1, 2, ..., k leaves; empty where nothing was held out.
+        path_errors_: ``(k,)`` mean absolute relative error, of each row 0.5 at most, on held-out rows
+            by the trees of 1, 2, ..., k leaves; empty where nothing was held out.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
 
     >>> rng = np.random.default_rng(0)
@@ -179,7 +182,10 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         for k in range(fold.max() + 1):
             out = fold == k
             root, order = self._growth(X[~out], relative[~out], multiples).grow(self.max_leaves)
-            errors = [np.abs(p - 1.0).sum() for p in path_predictions(root, order, X[out], relative[out])]
+            errors = [
+                np.minimum(np.abs(p - 1.0), MOST_OFF).sum()
+                for p in path_predictions(root, order, X[out], relative[out])
+            ]
             # A growth that ends early stays what it is when more leaves are allowed.
             total += np.pad(errors, (0, self.max_leaves - len(errors)), mode="edge")
             longest = max(longest, len(errors))
