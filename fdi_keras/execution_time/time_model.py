@@ -33,6 +33,9 @@ FEWEST = 3
 FEWEST_IN_LEAF = 4
 PULL = 2.0
 
+#: Most leaves of a tree (our choice).
+MOST_LEAVES = 48
+
 
 class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far predictions are off for configurations that the model has not seen.
@@ -162,6 +165,7 @@ def fit_time_model(
     folds: int = 5,
     form: str = DEFAULT_FORM,
     fetch: WeightFetch | None = None,
+    max_leaves: int = MOST_LEAVES,
     progress: Progress | None = None,
 ) -> TimeModel:
     """Learn the time model of one operator kind and measure its held-out error.
@@ -182,6 +186,7 @@ def fit_time_model(
         form: what leaves are linear in, see ``forms.py``.
         fetch: what fetching large weights costs; the tree then learns the times without it. The
             error is of both together.
+        max_leaves: of the tree, at most.
         progress: called with (fits done, fits in all).
 
     Raises:
@@ -206,10 +211,19 @@ def fit_time_model(
             progress(done, parts + 1)
 
     predicted = out_of_fold_predictions(
-        kind, columns, times, fold, groups=together, seed=seed, form=form, fetch=fetch, progress=report
+        kind,
+        columns,
+        times,
+        fold,
+        groups=together,
+        seed=seed,
+        form=form,
+        fetch=fetch,
+        max_leaves=max_leaves,
+        progress=report,
     )
     cached = _without_fetch(kind, columns, times, fetch)
-    tree = _fit_tree(kind, columns, cached, together, seed, form)
+    tree = _fit_tree(kind, columns, cached, together, seed, form, max_leaves)
     leaf = tree.apply(get_form(form).matrix(get_kind(kind), columns, tree.features))
     tree = with_intervals(tree, leaf, times / predicted)
     report(parts + 1, parts + 1)
@@ -233,12 +247,13 @@ def out_of_fold_predictions(
     seed: int = 0,
     form: str = DEFAULT_FORM,
     fetch: WeightFetch | None = None,
+    max_leaves: int = MOST_LEAVES,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Times in ms, ``(n,)``, each predicted by a model that was fitted on the other folds.
 
     Args:
-        kind, dims, times_ms, groups, seed, form, fetch: as in :func:`fit_time_model`.
+        kind, dims, times_ms, groups, seed, form, fetch, max_leaves: as in :func:`fit_time_model`.
         fold: ``(n,)`` fold of each row, see :func:`configuration_folds`.
         regressor: another scikit-learn regressor to compare with, cloned for every fold and
             fitted on the feature matrix of the kind; None for the tree.
@@ -262,7 +277,7 @@ def out_of_fold_predictions(
             if fetch is not None and kind == SOURCE:
                 known = fit_weight_fetch(train, times[~out])  # what is held out must not speak in it either
             cached = _without_fetch(kind, train, times[~out], known)
-            tree = _fit_tree(kind, train, cached, together[~out], seed, form)
+            tree = _fit_tree(kind, train, cached, together[~out], seed, form, max_leaves)
             predicted[out] = tree.predict(get_form(form).matrix(get_kind(kind), test, tree.features))
             if known is not None:
                 predicted[out] = known.probe_ms(predicted[out], get_kind(kind).weight_bytes(test))
@@ -305,6 +320,7 @@ def _fit_tree(
     groups: np.ndarray,
     seed: int,
     form_name: str,
+    max_leaves: int,
 ) -> Tree:
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
 
@@ -314,6 +330,7 @@ def _fit_tree(
     regressor = ExecutionTimeRegressor(
         linear=[features.index(name) for name in linear],
         multiple_features=multiple_columns(kind, features),
+        max_leaves=max_leaves,
         pull=PULL,
         min_samples_leaf=FEWEST_IN_LEAF,
         random_state=seed,
