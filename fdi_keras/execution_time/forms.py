@@ -39,8 +39,8 @@ from fdi_keras.operators.kinds import EXPLANATORY, Kind
 Dims = Mapping[str, Any]
 
 
-def _no_column(kind: Kind, dims: Dims, name: str) -> np.ndarray:
-    raise UsageError(f"{kind.name} has no column {name!r}; it has {', '.join(kind.features)}.")
+def _no_columns(kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
+    raise UsageError(f"{kind.name} has no column {names[0]!r}; it has {', '.join(kind.features)}.")
 
 
 def _never(kind: Kind, name: str) -> bool:
@@ -62,22 +62,24 @@ class Form:
         tested: kind and the linear columns, to further columns that only conditions test.
         knows: kind and name, to whether the form can compute a column of that name which
             :attr:`Kind.features` lacks.
-        column: kind, dims and name, to that column ``(n,)``.
+        columns: kind, dims and such names, to these columns, ``(n,)`` each.
     """
 
     name: str
     linear: Callable[[Kind, Dims, np.ndarray, np.ndarray], tuple[str, ...]]
     tested: Callable[[Kind, Sequence[str]], tuple[str, ...]] = _no_more
     knows: Callable[[Kind, str], bool] = _never
-    column: Callable[[Kind, Dims, str], np.ndarray] = _no_column
+    columns: Callable[[Kind, Dims, Sequence[str]], dict[str, np.ndarray]] = _no_columns
 
     def features(self, kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         """All columns of a model: those of the kind, then those that only this form has."""
         own = (*linear, *self.tested(kind, linear))
         return (*kind.features, *(name for name in own if name not in kind.features))
 
-    def matrix(self, kind: Kind, dims: Dims, features: Sequence[str]) -> np.ndarray:
-        """Feature matrix ``(n, len(features))``; dimensions left out take the kind's defaults.
+    def compute(self, kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns by name, ``(n,)`` each, or ``(1,)`` where they are the same for all n operators.
+
+        Dimensions left out take the kind's defaults.
 
         Raises:
             UsageError: for a dimension that is missing or unknown.
@@ -92,10 +94,22 @@ class Form:
         if missing:
             given = ", ".join(dims) or "no dimensions"
             raise UsageError(f"{kind.name} needs {', '.join(missing)}; given were {given}.")
-        known = kind.matrix(full)
-        position = {name: i for i, name in enumerate(kind.features)}
-        columns = [known[:, position[n]] if n in position else self.column(kind, full, n) for n in features]
-        return np.column_stack([np.broadcast_to(column, len(known)) for column in columns])
+        own = [name for name in names if name not in kind.features]
+        found = compute(kind, full, [name for name in names if name in kind.features])
+        return found | self.columns(kind, full, own) if own else found
+
+    def matrix(self, kind: Kind, dims: Dims, features: Sequence[str]) -> np.ndarray:
+        """Feature matrix ``(n, len(features))``; dimensions left out take the kind's defaults.
+
+        Raises:
+            UsageError: for a dimension that is missing or unknown.
+        """
+        columns = self.compute(kind, dims, features)
+        length = max((np.size(value) for value in dims.values()), default=1)
+        matrix = np.empty((length, len(features)), order="F")
+        for i, name in enumerate(features):
+            matrix[:, i] = columns[name]
+        return matrix
 
 
 def get_form(name: str) -> Form:
@@ -130,10 +144,9 @@ def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
     return (*rounded, *(name for name in (PIXELS,) if pixel_sides(kind)))
 
 
-def _column(kind: Kind, dims: Dims, name: str) -> np.ndarray:
-    if not knows(kind, name):
-        return _no_column(kind, dims, name)
-    return compute(kind, dims, [name])[name]
+def _columns(kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
+    unknown = [name for name in names if not knows(kind, name)]
+    return _no_columns(kind, dims, unknown) if unknown else compute(kind, dims, names)
 
 
 def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:
@@ -148,7 +161,7 @@ FORMS: dict[str, Form] = {
     form.name: form
     for form in (
         Form("paper", lambda kind, dims, times, groups: EXPLANATORY),
-        Form("tiles", _linear, _tested, knows, _column),
+        Form("tiles", _linear, _tested, knows, _columns),
     )
 }
 

@@ -89,11 +89,16 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
         Raises:
             UsageError: for a dimension that is missing or unknown.
         """
-        return self.tree.predict(self.features(dims))
+        return self.tree.times_of(*self._used(dims))
 
     def leaf_of(self, dims: Mapping[str, Any]) -> np.ndarray:
         """The leaf of each operator, ``(n,)``: positions in ``tree.leaves``."""
-        return self.tree.apply(self.features(dims))
+        return self.tree.leaves_of(*self._used(dims))
+
+    def _used(self, dims: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:
+        """The columns that the tree looks at, and the number of operators."""
+        columns = get_form(self.form).compute(get_kind(self.kind), dims, self.tree.used)
+        return columns, max((np.size(value) for value in dims.values()), default=1)
 
     def rule_of(self, dims: Mapping[str, Any]) -> str:
         """The rule, in words, by which one operator is priced."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from fdi_keras.execution_time import rule_text
 from fdi_keras.execution_time.intervals import combined
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
-from fdi_keras.operators import Operator
+from fdi_keras.operators import EXPLANATORY, KINDS, Operator
 from fdi_keras.operators.kinds import BYTES
 from fdi_keras.profile import DeviceProfile, load_profile
 
@@ -201,14 +201,15 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
     warnings: dict[str, None] = {}
     covered, total = np.zeros(2), np.zeros(2)
     fetch = profile.weight_fetch
+    explanations = _explanations(operators)
     share = 0.0
     if fetch is not None:
-        share = float(fetch.share(sum(BYTES * operator.explained["parameters"] for operator in operators)))
+        share = float(fetch.share(sum(BYTES * explained["parameters"] for explained in explanations)))
     fetch_ms = 0.0
     spreads: list[tuple[tuple[str, int], float, float, float]] | None = []
-    for operator in operators:
-        low = high = None
-        explained = operator.explained
+    prices = _prices(operators, profile)
+    for at, (operator, explained) in enumerate(zip(operators, explanations, strict=True)):
+        predicted = low = high = None
         memory = sum(explained[m] for m in ("memory_in", "memory_out")) + BYTES * explained["parameters"]
         size = np.array([explained["flops"], memory])
         total += size
@@ -217,17 +218,15 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             None if model else f"the profile has no time model for {operator.kind}"
         )
         if problem is None and model is not None:
-            predicted = cached_ms = float(model.predict_ms(operator.dims)[0])
+            cached_ms, leaf, ends, rule = prices[at]
+            predicted = cached_ms
             if fetch is not None and share:
                 predicted = float(fetch.total_ms(cached_ms, BYTES * explained["parameters"], share))
                 fetch_ms += predicted - cached_ms
-            leaf = int(model.leaf_of(operator.dims)[0])
-            rule = rule_text(model.tree, leaf).text
-            ends = model.interval_of(operator.dims)
             if ends is None:
                 spreads = None
             else:
-                low, high = (predicted * float(end[0]) for end in ends)
+                low, high = predicted * ends[0], predicted * ends[1]
                 if spreads is not None:
                     spreads.append(((operator.kind, leaf), predicted, low, high))
             covered += size
@@ -236,7 +235,7 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
                     f"{operator.name} ({operator.kind}): {text} measured; the prediction extrapolates"
                 ] = None
         else:
-            predicted, rule = None, f"unknown: {problem}"
+            rule = f"unknown: {problem}"
             warnings[f"{operator.name} ({operator.kind}) is not in the total: {problem}"] = None
         rows.append(
             OperatorLatency(
@@ -275,6 +274,49 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
         low_ms=None if below is None else total_ms - below,
         high_ms=None if above is None else total_ms + above,
     )
+
+
+def _explanations(operators: Sequence[Operator]) -> list[dict[str, float]]:
+    """The explanatory variables of each operator; those of a kind are computed together."""
+    found: dict[int, dict[str, float]] = {}
+    places: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for i, operator in enumerate(operators):
+        if operator.kind in KINDS and operator.dims:
+            places.setdefault((operator.kind, tuple(operator.dims)), []).append(i)
+        else:
+            found[i] = operator.explained
+    for (kind, names), rows in places.items():
+        dims = {name: np.array([operators[i].dims[name] for i in rows], float) for name in names}
+        for i, values in zip(rows, KINDS[kind].explain(dims).tolist(), strict=True):
+            found[i] = dict(zip(EXPLANATORY, values, strict=True))
+    return [found[i] for i in range(len(operators))]
+
+
+class _Price(NamedTuple):
+    """What a time model says of one operator: its time with weights in the caches, and where that is from."""
+
+    cached_ms: float
+    leaf: int
+    ends: tuple[float, float] | None
+    rule: str
+
+
+def _prices(operators: Sequence[Operator], profile: DeviceProfile) -> dict[int, _Price]:
+    """The price of each operator that can have one, by position; operators of a kind together."""
+    found: dict[int, _Price] = {}
+    for kind, model in profile.models.items():
+        places = [i for i, o in enumerate(operators) if o.kind == kind and not o.problem]
+        if not places:
+            continue
+        complete = [KINDS[kind].complete(operators[i].dims) for i in places]
+        dims = {name: np.array([each[name] for each in complete], float) for name in KINDS[kind].dimensions}
+        times, leaves = model.predict_ms(dims).tolist(), model.leaf_of(dims).tolist()
+        ends = model.interval_of(dims)
+        rules = {leaf: rule_text(model.tree, leaf).text for leaf in set(leaves)}
+        for row, (place, leaf) in enumerate(zip(places, leaves, strict=True)):
+            both = None if ends is None else (float(ends[0][row]), float(ends[1][row]))
+            found[place] = _Price(times[row], leaf, both, rules[leaf])
+    return found
 
 
 def _with_energy(report: LatencyReport, energies: LatencyReport) -> LatencyReport:
