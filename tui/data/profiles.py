@@ -15,7 +15,7 @@ import numpy as np
 from fdi_keras.cli.curve import MAY_BE_ZERO, SWITCHES
 from fdi_keras.cli.minima import FREE
 from fdi_keras.execution_time import Leaf, Split, TimeModel, time_minima
-from fdi_keras.execution_time.forms import split_name
+from fdi_keras.execution_time.columns import parse
 from fdi_keras.execution_time.rules import conditions_text
 from fdi_keras.operators import KINDS
 from fdi_keras.profile import DeviceProfile
@@ -26,7 +26,8 @@ MOST_POINTS = 2304
 #: Measurements beside a curve that are enough to compare it with.
 ENOUGH = 5
 
-#: What the explanatory variables are called when their parts of a time are added up.
+#: What the explanatory variables are called when their parts of a time are added up;
+#: anything else that a leaf is linear in counts pixels or rows: positions.
 PARTS = {
     "flops": "FLOPs",
     "memory_in": "memory",
@@ -141,7 +142,7 @@ def accounts(
     parts = {"constant": float(compiled.intercept[at[chosen]].sum())}
     times = (linear * compiled.weights[at[chosen]]).sum(axis=0)
     for name, total in zip(model.tree.linear, times.tolist(), strict=True):
-        part = PARTS[split_name(name)[0]]
+        part = PARTS.get(parse(name).base, "positions")
         parts[part] = parts.get(part, 0.0) + total
     whole = sum(parts.values())
     shares = {name: total / whole for name, total in parts.items() if whole > 0 and total > 0}
