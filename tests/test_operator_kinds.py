@@ -27,6 +27,17 @@ CASES = [
     ("concat", {"height": 2, "width": 2, "channels": 3}, 0, 48, 48, 0),
     ("pad", {"height": 2, "width": 2, "channels": 3}, 0, 48, 192, 0),
     ("softmax", {"channels": 10}, 50, 40, 40, 0),
+    # 4 gates, 5 steps, 3 inputs, 2 units: products of 8 x 3 and 8 x 2, and 18 FLOPs an element.
+    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 8 * 5 + 36), 60, 8, 8 * 6),
+    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2, "sequences": 1},
+     5 * (2 * 8 * 5 + 36), 60, 40, 8 * 6),
+    ("gru_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 6 * 5 + 32), 60, 8, 6 * 7),
+    # Unrolled the first step has no state to multiply, and every product has its own weights.
+    ("lstm_unrolled", {"steps": 5, "in_channels": 3, "units": 2},
+     2 * 8 * (5 * 3 + 4 * 2) + 5 * 36, 60, 40, 8 * (5 * 3 + 4 * 2) + 5 * 8),
+    ("gru_unrolled", {"steps": 5, "in_channels": 3, "units": 2},
+     2 * 6 * (5 * 3 + 4 * 2) + 5 * 32, 60, 40, 6 * (5 * 3 + 4 * 2) + 5 * 12),
+    ("reverse", {"steps": 5, "channels": 3}, 0, 60, 60, 0),
     ("conv2d", {"height": 1, "width": 10, "in_channels": 2, "out_channels": 4, "kernel": 1, "kernel_width": 5,
                 "padding": 0}, 2 * 6 * 5 * 2 * 4, 80, 96, 44),
     ("conv2d", {"height": 9, "width": 9, "in_channels": 1, "out_channels": 1, "kernel": 3, "dilation": 2,

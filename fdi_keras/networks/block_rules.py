@@ -13,7 +13,10 @@ from fdi_keras.networks.channel_spaces import activation_name
 from fdi_keras.networks.described import Described
 from fdi_keras.networks.graph import Call
 from fdi_keras.networks.operator_reader import FOLDING, OperatorReader
+from fdi_keras.networks.recurrent import recurrent_parts
 from fdi_keras.networks.tensor_rules import Rule, move
+from fdi_keras.operators import KINDS
+from fdi_keras.operators.formulas import ONE_NUMBER
 
 L = keras.layers
 
@@ -230,6 +233,23 @@ def _argument(call: Call, name: str) -> Any:
     return call.arguments[1].get(name)
 
 
+def recurrent(reader: OperatorReader, call: Call) -> None:
+    target = call.outputs[0]
+    for value in call.inputs:
+        if not (reader.tensor(value).squeezed and reader.single(value)):
+            reader.need(value)
+    parts = recurrent_parts(reader.graph, call)
+    for number, part in enumerate(parts, start=1):
+        kind, dims, channels, problem = part
+        if kind in KINDS:
+            number_only = {"broadcast": ONE_NUMBER} if dims.get("constant") else {}
+            dims = KINDS[kind].complete({**dims, **number_only})
+        made = target if number == len(parts) else None
+        operator = reader.emit(Described(kind, dims, problem), made, None, channels)
+    if getattr(call.layer, "merge_mode", None) == "ave":
+        reader.prepared[target] = [operator]  # the half melts into a dense layer's weights
+
+
 def embedding(reader: OperatorReader, call: Call) -> None:
     layer, source, target = call.layer, call.inputs[0], call.outputs[0]
     shape = reader.need(source)
@@ -261,6 +281,7 @@ RULES: dict[type, Rule] = {
     L.MultiHeadAttention: multi_head_attention,
     L.Attention: attention,
     L.Embedding: embedding,
+    **dict.fromkeys((L.LSTM, L.GRU, L.Bidirectional), recurrent),
 }
 
 #: Layers inside keras.applications that keras has no public name for.

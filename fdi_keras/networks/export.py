@@ -17,43 +17,68 @@ from fdi_keras.errors import ExportError, ModelFileError, StorageError, Unsuppor
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import has_history, history_of
+from fdi_keras.networks.recurrent_export import check_operators, prepared
+from fdi_keras.profile import DeviceProfile, load_profile
 
 
-def export_litert(model: Any, path: str | os.PathLike[str] | None = None) -> bytes:
+def export_litert(
+    model: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    unroll: bool | None = None,
+    profile: DeviceProfile | str | os.PathLike[str] | None = None,
+) -> bytes:
     """Convert a Keras model to a LiteRT (``.tflite``) model with batch size 1.
+
+    LiteRT executes a recurrent layer as a loop, or unrolled, with the operators of a step
+    once for every step: ``unroll`` or ``profile`` choose the form, else it is that of the layer.
 
     Args:
         model: a built Keras model; gates, if any, are exported as they stand.
         path: where to write the file as well; ``None``: only return its content.
+        unroll: True or False: all recurrent layers as loops or unrolled.
+        profile: of a device, or its path or name: each LSTM and GRU as what it predicts to be faster.
 
     Returns:
         The content of the file.
 
     Raises:
-        ExportError: the backend is not tensorflow, or the converter refuses the model.
+        ExportError: the backend is not tensorflow, the converter refuses the model, a recurrent layer
+            reads an unknown number of steps, or the model needs operators that LiteRT lacks.
+        UsageError: both ``unroll`` and ``profile`` were given.
+        UnknownOperatorsError: the profile knows no times of recurrent layers.
+        UnsupportedModelError: recurrent layers change, and the model cannot be built again.
         StorageError: the file cannot be written.
+
+    Example::
+
+        fdi.export_litert(model, "net.tflite", profile="this-computer.json")
     """
     if keras.config.backend() != "tensorflow":
         raise ExportError(
             f"LiteRT export needs the tensorflow backend; this process runs {keras.config.backend()}. "
             "Save the model with model.save('net.keras') and export it with KERAS_BACKEND=tensorflow."
         )
-    # The first argument of a model holds all its inputs, as a list or dictionary where there are several.
-    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    if profile is not None and not isinstance(profile, DeviceProfile):
+        profile = load_profile(os.fspath(profile))
+    converted = prepared(model, unroll, profile)
+    # Several inputs are one argument of the model, in the structure in which it was built with them.
+    inputs = converted.inputs[0] if isinstance(converted, keras.Sequential) else converted.input
     signature = [
         keras.tree.map_structure(
-            lambda tensor: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype=tensor.dtype), structure
+            lambda tensor: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype=tensor.dtype), inputs
         )
     ]
     with tempfile.TemporaryDirectory(prefix="fdi-export-") as folder:
         target = Path(folder) / "model.tflite"
         try:
             with _quietly():
-                model.export(str(target), format="litert", input_signature=signature, verbose=False)
+                converted.export(str(target), format="litert", input_signature=signature, verbose=False)
             content = target.read_bytes()
         except Exception as error:
             reason = " ".join(str(error).split())[:400]
             raise ExportError(f"LiteRT conversion of {model.name!r} failed: {reason}") from error
+    check_operators(content, model.name)
     if path is not None:
         try:
             Path(path).write_bytes(content)

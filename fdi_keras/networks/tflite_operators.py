@@ -13,6 +13,7 @@ import numpy as np
 from fdi_keras.errors import ModelFileError
 from fdi_keras.networks import described as d
 from fdi_keras.networks.described import Described, Shape
+from fdi_keras.networks.recurrent_tflite import Recurrent
 from fdi_keras.operators import KINDS, Operator
 from fdi_keras.operators.kinds import BINARY, ELEMENTWISE, REDUCTIONS
 
@@ -61,6 +62,7 @@ class _Node(NamedTuple):
         values: of integer inputs that are constant, else None.
         out_shape: of its first output, without the batch.
         outputs: how many it has.
+        steps_first: its output is a sequence as loops read it, with the steps before the batch.
     """
 
     code: str
@@ -71,6 +73,7 @@ class _Node(NamedTuple):
     values: list[np.ndarray | None]
     out_shape: Shape
     outputs: int
+    steps_first: bool
 
     @property
     def fused(self) -> int:
@@ -102,12 +105,17 @@ class _Reader:
         self.same = schema.Padding.SAME
         self.integers = {schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64}
         self.buffers, self.graph = model.buffers, model.subgraphs[0]
+        self.recurrent = Recurrent(model, self.codes).at
 
     def operators(self) -> list[Operator]:
         found = []
-        for raw in self.graph.operators:
+        for position, raw in enumerate(self.graph.operators):
+            if position in self.recurrent:
+                found += self.recurrent[position]
+                continue
             node = self._node(raw)
-            name = _text(self.graph.tensors[raw.outputs[0]].name)
+            # What writes a variable makes no tensor.
+            name = _text(self.graph.tensors[raw.outputs[0]].name) if len(raw.outputs) else node.code.lower()
             described = self._describe(node)
             if described is None:
                 continue
@@ -119,9 +127,10 @@ class _Reader:
         return found
 
     def _node(self, raw: Any) -> _Node:
-        tensors = [self.graph.tensors[i] for i in raw.inputs if i >= 0]
-        full = [tuple(int(n) for n in _sequence(t.shape)) for t in tensors]
-        out = tuple(int(n) for n in _sequence(self.graph.tensors[raw.outputs[0]].shape))
+        tensors = [self.graph.tensors[i] for i in _sequence(raw.inputs) if i >= 0]
+        full = [_batch_first(tuple(int(n) for n in _sequence(t.shape))) for t in tensors]
+        made = self.graph.tensors[raw.outputs[0]].shape if len(raw.outputs) else ()
+        out = _batch_first(tuple(int(n) for n in _sequence(made)))
         data = [self.buffers[t.buffer].data for t in tensors]
         constant = [content is not None and len(content) > 0 for content in data]
         values = [
@@ -139,7 +148,8 @@ class _Reader:
             constant,
             values,
             _without_batch(out, constant=False),
-            len(raw.outputs),
+            len(_sequence(raw.outputs)),
+            tuple(_sequence(made)) != _batch_first(tuple(int(n) for n in _sequence(made))),
         )
 
     def _describe(self, node: _Node) -> Described | None:
@@ -270,10 +280,17 @@ class _Reader:
             raise _Unpriced("looks up something else than rows of a table")
         return d.gather(*node.full_shapes[0], math.prod(node.full_shapes[1]))
 
+    def reverse(self, node: _Node) -> Described:
+        if len(node.shapes[0]) != 2:
+            raise _Unpriced("reverses something else than steps")
+        return Described("reverse", {"steps": node.shapes[0][0], "channels": node.shapes[0][1]})
+
     def elementwise(self, node: _Node) -> Described:
         return d.elementwise(node.code.lower(), node.shapes[0])
 
-    def reshape(self, node: _Node) -> Described:
+    def reshape(self, node: _Node) -> Described | None:
+        if node.steps_first:  # counts as a part of the recurrent layers that read it
+            return None
         return d.reshape(node.out_shape)
 
 
@@ -281,6 +298,7 @@ class _Reader:
 KIND_OF_CODE = {
     "RESIZE_NEAREST_NEIGHBOR": "resize_nearest",
     "STRIDED_SLICE": "slice",
+    "REVERSE_V2": "reverse",
     "SPLIT_V": "split",
 }
 
@@ -309,6 +327,7 @@ _HANDLERS: dict[str, _Handler] = {
     "SOFTMAX": _Reader.softmax,
     "GATHER": _Reader.gather,
     "PRELU": _Reader.prelu,
+    "REVERSE_V2": _Reader.reverse,
     "SELECT": _Reader.select,
     "SELECT_V2": _Reader.select,
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _Reader.reshape),
@@ -326,6 +345,11 @@ def _without_batch(shape: Shape, constant: bool) -> Shape:
     if len(shape) < 2 or (constant and not (len(shape) > 3 and shape[0] == 1)):
         return shape
     return shape[1:]
+
+
+def _batch_first(shape: Shape) -> Shape:
+    """Around loops sequences have their steps first and the batch of one second; what is read is the same."""
+    return (1, shape[0], *shape[2:]) if len(shape) == 3 and shape[0] != 1 and shape[1] == 1 else shape
 
 
 def _axis(axis: int, full_shape: Sequence[int]) -> int:

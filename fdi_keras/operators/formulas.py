@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fdi_keras.operators.windows import output_sizes, sides, transposed_sizes
+from fdi_keras.operators.windows import sides, transposed_sizes
 
 #: What a leaf of the time model is linear in, with its unit.
 #: flops: 2 x multiply-accumulates. memory: bytes of float32. parameters: a count.
@@ -38,8 +38,7 @@ def conv2d(c: Columns) -> tuple[Any, ...]:
 
 
 def grouped_conv2d(c: Columns) -> tuple[Any, ...]:
-    out_height, out_width = output_sizes(c)
-    out_pixels, window = out_height * out_width, _window(c)
+    out_pixels, window = c["out_height"] * c["out_width"], _window(c)
     connections = window * c["in_channels"] * c["out_channels"] / c["groups"]
     return (
         2 * out_pixels * connections,
@@ -64,8 +63,7 @@ def transposed_conv2d(c: Columns) -> tuple[Any, ...]:
 
 
 def depthwise_conv2d(c: Columns) -> tuple[Any, ...]:
-    out_height, out_width = output_sizes(c)
-    out_pixels, window = out_height * out_width, _window(c)
+    out_pixels, window = c["out_height"] * c["out_width"], _window(c)
     made = c["channels"] * c["multiplier"]
     return (
         2 * out_pixels * window * made,
@@ -105,8 +103,7 @@ def batch_matmul(c: Columns) -> tuple[Any, ...]:
 
 
 def pool2d(c: Columns) -> tuple[Any, ...]:
-    out_height, out_width = output_sizes(c)
-    out_pixels, window = out_height * out_width, _window(c)
+    out_pixels, window = c["out_height"] * c["out_width"], _window(c)
     return (
         out_pixels * window * c["channels"],
         BYTES * c["height"] * c["width"] * c["channels"],

@@ -20,7 +20,8 @@ import numpy as np
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import formulas as f
 from fdi_keras.operators.formulas import BYTES, EXPLANATORY, Columns, Formula
-from fdi_keras.operators.windows import canonical_window
+from fdi_keras.operators.recurrent import RECURRENT, reverse
+from fdi_keras.operators.windows import canonical_window, output_sizes
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Kind:
         name: as in profiles, rules and the command line (``"conv2d"``).
         dimensions: names of the numbers that fix the operator, in order.
         channels: which dimensions are channel counts (steps and dips live there).
-        formula: columns of dimensions to the five explanatory variables, in the order
-            of :data:`EXPLANATORY`.
+        formula: columns of dimensions (derived ones included) to the five
+            explanatory variables, in the order of :data:`EXPLANATORY`.
         defaults: values of dimensions that a user may leave out.
         windowed: a kernel slides over height and width.
+        linear_dimensions: dimensions that leaves may be linear in as well: each step of a loop
+            costs something by itself, whatever is computed in it.
     """
 
     name: str
@@ -43,16 +46,29 @@ class Kind:
     formula: Formula
     defaults: Mapping[str, int] = field(default_factory=dict)
     windowed: bool = False
+    linear_dimensions: tuple[str, ...] = ()
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """Names of what a leaf of the time model is linear in."""
+        return (*EXPLANATORY, *self.linear_dimensions)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of everything a condition of the time model may test."""
         return (*self.dimensions, *EXPLANATORY)
 
+    def derive(self, dims: Columns) -> dict[str, Any]:
+        """The dimensions, with ``out_height`` and ``out_width`` where a window slides."""
+        columns = self._filled(dims)
+        if self.windowed:
+            columns["out_height"], columns["out_width"] = output_sizes(columns)
+        return columns
+
     def explain(self, dims: Columns) -> np.ndarray:
         """Explanatory variables of n operators: array of shape ``(n, 5)``."""
-        columns = {name: np.atleast_1d(np.asarray(v, float)) for name, v in self._filled(dims).items()}
-        length = max(len(c) for c in columns.values())
+        columns = self.derive({name: np.atleast_1d(np.asarray(v, float)) for name, v in dims.items()})
+        length = max(np.size(c) for c in columns.values())
         values = [np.broadcast_to(np.asarray(v, float), (length,)) for v in self.formula(columns)]
         return np.stack(values, axis=1)
 
@@ -176,7 +192,7 @@ def _canonical_reduction(dims: dict[str, int]) -> dict[str, int]:
 
 #: Dimensions that say which of a few ways, counted from 0, and how many there are.
 CHOICES = {
-    **dict.fromkeys(("padding", "activation", "constant", "shared", "transposed"), 2),
+    **dict.fromkeys(("padding", "activation", "constant", "shared", "transposed", "sequences"), 2),
     **{"over": 3, "order": 3, "broadcast": 5},
 }
 
@@ -281,4 +297,21 @@ def _matrices() -> tuple[Kind, ...]:
     )
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_windows(), *_matrices(), *_images())}
+def _recurrent() -> tuple[Kind, ...]:
+    return (
+        *(
+            Kind(
+                name,
+                dimensions,
+                ("in_channels", "units"),
+                formula,
+                {"sequences": 0} if "sequences" in dimensions else {},
+                linear_dimensions=("steps",),
+            )
+            for name, (dimensions, formula) in RECURRENT.items()
+        ),
+        Kind("reverse", ("steps", "channels"), ("channels",), reverse),
+    )
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_windows(), *_matrices(), *_images(), *_recurrent())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fdi_keras.operators.kinds import BINARY, BINARY_FUSING, ELEMENTWISE, KINDS, REDUCTIONS
+from fdi_keras.profiling import recurrent_shapes
 from fdi_keras.profiling.shapes import MAX_FLATTENED, MAX_RESHAPED, MAX_STEPS
 
 
@@ -117,6 +118,7 @@ def _corners() -> dict[str, tuple[Mapping[str, int], ...]]:
             for name in ("resize_bilinear", "resize_nearest")
         },
         **{name: _images(name) for name in ("cast", *ELEMENTWISE)},
+        **{name: _rows(name, *rows) for name, rows in recurrent_shapes.CORNERS.items()},
     }
 
 

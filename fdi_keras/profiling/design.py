@@ -22,16 +22,19 @@ from typing import NamedTuple
 
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import KINDS, get_kind
+from fdi_keras.operators.recurrent import RECURRENT
+from fdi_keras.profiling import recurrent_shapes
 from fdi_keras.profiling.corners import CORNERS
 from fdi_keras.profiling.shapes import BASES
 
 #: Changes with every change that makes other sequences: campaigns resume only their own.
-DESIGN_VERSION = 3
+DESIGN_VERSION = 4
 
 #: Shares of the kinds in a design; what is not named has OTHER_SHARE: operators that take little of
 #: a network's time, and whose time is simple.
 SHARES = {
     **{"conv2d": 36.0, "depthwise_conv2d": 20.0, "dense": 18.0, "add": 3.0, "max_pool2d": 2.5, "mul": 2.0},
+    **{"lstm_while": 4.0, "gru_while": 4.0, "lstm_unrolled": 2.0, "gru_unrolled": 2.0},
     **dict.fromkeys(("grouped_conv2d", "transposed_conv2d", "batch_matmul"), 1.6),
     **dict.fromkeys(("average_pool2d", "mean", "concat", "softmax"), 1.3),
     **dict.fromkeys(("pad", "relu", "relu6", "logistic", "hard_swish", "gelu", "transpose", "reshape"), 0.7),
@@ -98,7 +101,7 @@ def planned(kinds: Sequence[str] | None, count: int) -> dict[str, int]:
     {'conv2d': 45, 'softmax': 5}
     """
     names = check_kinds(kinds)
-    counts = collections.Counter(itertools.islice(_order(names), count))
+    counts = collections.Counter(itertools.islice(kind_order(names), count))
     return {name: counts[name] for name in names}
 
 
@@ -114,8 +117,10 @@ def check_kinds(kinds: Sequence[str] | None) -> list[str]:
 
 def within_limits(kind: str, dims: Dims) -> bool:
     """Whether a probe of this configuration is worth its time and memory."""
-    flops, memory_in, memory_out, _, parameters = KINDS[kind].explain(dims)[0]
+    flops, memory_in, memory_out, internal, parameters = KINDS[kind].explain(dims)[0]
     features = memory_in + memory_out
+    if kind in RECURRENT and not recurrent_shapes.within_limits(kind, flops, internal, 4 * parameters):
+        return False
     by_channel = kind in ("depthwise_conv2d", "grouped_conv2d")
     return bool(
         flops <= (MAX_DEPTHWISE_FLOPS if by_channel else MAX_FLOPS)
@@ -127,11 +132,12 @@ def within_limits(kind: str, dims: Dims) -> bool:
 def _turns(kinds: list[str], seed: int) -> Iterator[Configuration]:
     """The kind that is furthest behind its share goes next, once all have their head start."""
     sources = {name: _of_kind(name, seed) for name in kinds}
-    for name in _order(kinds):
+    for name in kind_order(kinds):
         yield next(sources[name])
 
 
-def _order(kinds: list[str]) -> Iterator[str]:
+def kind_order(kinds: list[str]) -> Iterator[str]:
+    """The kinds of an endless design in their turns, by their shares."""
     shares = {name: SHARES.get(name, OTHER_SHARE) for name in kinds}
     taken = dict.fromkeys(kinds, 0)
     while True:
@@ -159,7 +165,8 @@ def _of_kind(kind: str, seed: int) -> Iterator[Configuration]:
 def _members(kind: str, rng: random.Random) -> list[Dims]:
     """A random configuration, alone or with its neighbours."""
     base = KINDS[kind].complete(BASES[kind](rng))
-    while _work(kind, base) < LITTLE_WORK and rng.random() >= LITTLE_KEPT:
+    # Of a recurrent layer every step costs its microsecond, however little it computes.
+    while kind not in RECURRENT and _work(kind, base) < LITTLE_WORK and rng.random() >= LITTLE_KEPT:
         base = KINDS[kind].complete(BASES[kind](rng))
     if rng.random() >= NEIGHBOURHOODS:
         return [base]

@@ -23,9 +23,11 @@ from fdi_keras.operators.kinds import (
     REDUCTIONS,
     choices_text,
 )
+from fdi_keras.operators.recurrent import RECURRENT
 from fdi_keras.operators.windows import fits
 from fdi_keras.profiling import element_probes, move_probes, window_probes
 from fdi_keras.profiling.flatbuffer import ModelBuilder
+from fdi_keras.profiling.recurrent_probes import RECURRENT_BUILDERS, recurrent_weights
 from fdi_keras.profiling.window_probes import fused, kernel_shape
 
 Dims = Mapping[str, int]
@@ -35,8 +37,10 @@ Weights = Sequence[np.ndarray]
 POOL = 1_048_573
 
 
-def build_probe(kind: str, dims: Dims, seed: int = 0, weights: Weights | None = None) -> bytes:
-    """A ``.tflite`` model of one operator.
+def build_probe(
+    kind: str, dims: Dims, seed: int = 0, weights: Weights | None = None, copies: int = 1
+) -> bytes:
+    """A ``.tflite`` model of one operator, or of several that are the same.
 
     Args:
         kind: one of :data:`fdi_keras.operators.KINDS`.
@@ -46,7 +50,8 @@ def build_probe(kind: str, dims: Dims, seed: int = 0, weights: Weights | None = 
             layout: kernel and bias of conv2d ``(k, k, in, out)``, depthwise_conv2d
             ``(k, k, channels, multiplier)``, transposed_conv2d ``(k, k, out, in)`` and dense
             ``(in, out)``; the constant of a binary operator, the slopes of prelu, the table
-            ``(entries, channels)`` of gather.
+            ``(entries, channels)`` of gather; kernel, recurrent kernel and bias of recurrent kinds.
+        copies: how many; each has an output of its own, they share inputs and weights.
 
     Raises:
         UsageError: an unknown kind, a dimension that is missing, unknown or impossible.
@@ -56,7 +61,7 @@ def build_probe(kind: str, dims: Dims, seed: int = 0, weights: Weights | None = 
     builder = ModelBuilder()
     given = list(weights) if weights is not None else _random_weights(kind, full, seed)
     output = _BUILDERS[kind](builder, full, [np.asarray(w, np.float32) for w in given])
-    return builder.finish([output])
+    return builder.finish(builder.repeat([output], copies))
 
 
 def build_overhead_probe() -> bytes:
@@ -103,6 +108,8 @@ def _random_weights(kind: str, dims: Dims, seed: int) -> list[np.ndarray]:
         return [kernel, np.resize(pool, dims["channels"] * dims["multiplier"])]
     if kind == "dense":
         return [np.resize(pool, (n_out, n_in)).T, np.resize(pool, n_out)]
+    if kind in RECURRENT:
+        return recurrent_weights(kind, dims, pool)
     if kind == "gather":
         return [np.resize(pool, (dims["entries"], dims["channels"]))]
     if kind == "prelu":
@@ -185,4 +192,5 @@ _BUILDERS: dict[str, _Builder] = {
     "resize_bilinear": _resize("RESIZE_BILINEAR", "ResizeBilinearOptions"),
     "resize_nearest": _resize("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions"),
     **{kind: _elementwise(kind) for kind in ELEMENTWISE},
+    **RECURRENT_BUILDERS,
 }

@@ -14,6 +14,7 @@ from random import Random
 from fdi_keras.operators.formulas import BOTH_SPREAD, NO_BROADCAST, ONE_NUMBER, OVER_CHANNELS, OVER_PIXELS
 from fdi_keras.operators.kinds import BINARY, BINARY_FUSING, ELEMENTWISE, REDUCTIONS
 from fdi_keras.operators.windows import fits
+from fdi_keras.profiling import recurrent_shapes
 
 Dims = dict[str, int]
 Base = Callable[[Random], Dims]
@@ -308,4 +309,5 @@ BASES: dict[str, Base] = {
     "softmax": _softmax,
     "gather": _gather,
     **dict.fromkeys(ELEMENTWISE, _image),
+    **recurrent_shapes.BASES,
 }

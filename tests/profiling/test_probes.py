@@ -15,6 +15,7 @@ from fdi_keras.profiling import build_overhead_probe, build_probe, design
 from fdi_keras.profiling.probes import _random_weights
 
 IMAGE = {"height": 9, "width": 10, "channels": 24}
+STEPS = {"steps": 6, "in_channels": 20, "units": 7}
 CONV = {"height": 9, "width": 10, "in_channels": 24, "out_channels": 19}
 
 #: (Keras expression on the image x, the vector v or the rows r; kind; dimensions)
@@ -78,6 +79,10 @@ LAYERS = [
     ("L.ZeroPadding2D(((0, 1), (1, 1)))(x)", "pad", {**IMAGE, "pad_height": 1, "pad_width": 2}),
     ("L.Softmax()(v)", "softmax", {"channels": 40}),
     ("L.Softmax()(r)", "softmax", {"rows": 6, "channels": 20}),
+    *((f"L.{cell}(7, return_sequences={bool(every)}, **bias)(r)", f"{cell.lower()}_while",
+       {**STEPS, "sequences": every}) for cell in ("LSTM", "GRU") for every in (0, 1)),
+    *((f"L.{cell}(7, unroll=True, **bias)(r)", f"{cell.lower()}_unrolled", STEPS) for cell in ("LSTM", "GRU")),
+    ("Flip()(r)", "reverse", {"steps": 6, "channels": 20}),
     *((f"L.Activation('{name}')(x)", kind, IMAGE) for name, kind in (
         ("relu", "relu"), ("relu6", "relu6"), ("sigmoid", "logistic"), ("tanh", "tanh"),
         ("hard_swish", "hard_swish"), ("elu", "elu"), ("gelu", "gelu"), ("leaky_relu", "leaky_relu"),
@@ -98,6 +103,9 @@ class Constant(L.Layer):
         return getattr(keras.ops, self.what)(x, self.w)
     def compute_output_shape(self, shape):
         return shape
+class Flip(L.Layer):
+    def call(self, x):
+        return keras.ops.flip(x, axis=1)
 keras.utils.set_random_seed(0)
 bias = {"bias_initializer": "random_normal"}
 shapes = [(9, 10, 24), (9, 10, 24), (40,), (6, 20)]
