@@ -289,7 +289,8 @@ class _Reader:
         return d.elementwise(node.code.lower(), node.shapes[0])
 
     def reshape(self, node: _Node) -> Described | None:
-        if node.steps_first:  # counts as a part of the recurrent layers that read it
+        # To and from the order of loops: counts as a part of the recurrent layers around it.
+        if node.steps_first or node.shapes[0] == node.out_shape:
             return None
         return d.reshape(node.out_shape)
 
