@@ -29,7 +29,7 @@ CASES = [
     ("gelu", {"channels": 10}, 10, 40, 40, 0),
     # 4 gates, 5 steps, 3 inputs, 2 units: products of 8 x 3 and 8 x 2, and 18 FLOPs an element.
     ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 8 * 5 + 36), 60, 8, 8 * 6),
-    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2, "sequences": 1},
+    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2, "outputs": 5},
      5 * (2 * 8 * 5 + 36), 60, 40, 8 * 6),
     ("gru_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 6 * 5 + 32), 60, 8, 6 * 7),
     # Unrolled the first step has no state to multiply, and every product has its own weights.
@@ -66,7 +66,7 @@ def test_every_kind_has_a_case_or_is_elementwise():
 def test_more_channels_never_mean_less_work(name, data):
     kind = KINDS[name]
     dims = {d: data.draw(st.integers(7, 40), label=d) for d in kind.dimensions}
-    for flag in ("padding", "activation", "constant", "sequences"):
+    for flag in ("padding", "activation", "constant"):
         if flag in dims:
             dims[flag] = data.draw(st.integers(0, 1))
     if "kernel" in dims:

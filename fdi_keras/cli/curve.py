@@ -12,9 +12,9 @@ from fdi_keras.execution_time import TimeModel, latency_curve, time_minima
 from fdi_keras.operators import Kind, get_kind
 
 #: Dimensions of which 0 is a value; everything else is counted from 1.
-MAY_BE_ZERO = ("padding", "activation", "constant", "sequences", "pad_height", "pad_width")
+MAY_BE_ZERO = ("padding", "activation", "constant", "pad_height", "pad_width")
 #: Dimensions that are off or on.
-SWITCHES = ("padding", "activation", "constant", "sequences")
+SWITCHES = ("padding", "activation", "constant")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ _UNITS = {
 
 
 #: Dimensions that leaves are linear in, in words: each one of them costs so much.
-_COUNTED = {"steps": "step"}
+_COUNTED = {"steps": "step", "outputs": "output"}
 
 
 class RuleText(msgspec.Struct, frozen=True):

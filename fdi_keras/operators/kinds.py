@@ -313,8 +313,8 @@ def _kinds() -> tuple[Kind, ...]:
                 dimensions,
                 ("in_channels", "units"),
                 formula,
-                {"sequences": 0} if "sequences" in dimensions else {},
-                linear_dimensions=("steps",),
+                {"outputs": 1} if "outputs" in dimensions else {},
+                linear_dimensions=tuple(name for name in ("steps", "outputs") if name in dimensions),
             )
             for name, (dimensions, formula) in RECURRENT.items()
         ),

@@ -62,7 +62,7 @@ def build_overhead_probe() -> bytes:
 
 
 def _check(kind: str, dims: Dims) -> None:
-    flags = ("padding", "activation", "constant", "sequences")
+    flags = ("padding", "activation", "constant")
     for name, value in dims.items():
         low = 0 if name in flags or name.startswith("pad_") else 1
         if value < low or (name in flags and value > 1):
@@ -72,6 +72,10 @@ def _check(kind: str, dims: Dims) -> None:
         raise UsageError(
             f"{kind}: without padding the kernel ({dims['kernel']}) must fit into the input "
             f"({dims['height']}x{dims['width']})."
+        )
+    if dims.get("outputs", 1) not in (1, dims.get("steps")):
+        raise UsageError(
+            f"{kind}: outputs must be 1, or as many as steps ({dims['steps']}); received {dims['outputs']}."
         )
     if kind == "concat" and dims["channels"] < dims["inputs"]:
         raise UsageError(

@@ -14,9 +14,7 @@ def test_every_explanatory_variable_is_a_polynomial_of_second_degree_in_the_chan
     kind = KINDS[name]
     dims = {d: data.draw(st.integers(8, 200), d) for d in kind.dimensions}
     dims |= {
-        flag: data.draw(st.integers(0, 1))
-        for flag in ("padding", "activation", "constant", "sequences")
-        if flag in dims
+        flag: data.draw(st.integers(0, 1)) for flag in ("padding", "activation", "constant") if flag in dims
     }
     if kind.windowed:
         dims |= {"kernel": data.draw(st.integers(1, 7)), "stride": data.draw(st.integers(1, 3))}
