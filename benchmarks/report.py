@@ -32,12 +32,11 @@ class Report:
 
     Args:
         path: the JSON file.
-        fresh: forget what the file holds.
     """
 
-    def __init__(self, path: Path, fresh: bool = False):
+    def __init__(self, path: Path):
         self.path = path
-        self.rows = [] if fresh else self._on_disk()
+        self.rows = self._on_disk()
 
     def part(self, name: str, run: Callable[[], list[Row]], again: bool = False) -> None:
         """Run one part unless its rows are there already."""

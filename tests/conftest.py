@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "compression"))
 
 import pytest
+import searching  # noqa: F401 - registers the profiles of hypothesis
+from hypothesis import settings
 from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below
     adb_program,
     adb_server,
@@ -27,6 +29,16 @@ from stand_in_phone.fixtures import (  # noqa: F401 - for all tests below
     phone,
 )
 from stand_in_tool.fixtures import tool, tool_control, tools  # noqa: F401 - likewise
+
+# Before tests are imported, whose settings are made of it. An option names another one.
+settings.load_profile("fixed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Each of several processes has a temporary folder as a single one would: screens show its path."""
+    if hasattr(config, "workerinput"):
+        config.option.basetemp = None
 
 
 @pytest.fixture(autouse=True)

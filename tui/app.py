@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 from fdi_tui.data.children import Started
 from fdi_tui.data.devices import Devices, watch_phones
 from fdi_tui.keys import KEYS, Key, bindings, in_use, shown
+from fdi_tui.responsiveness import Housekeeping
 from fdi_tui.screens.room import Room, csv_text
 from fdi_tui.settings import Settings, load_settings, save_settings, settings_path
 from fdi_tui.sources import Sources
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.filter import FilterLine
 from rich.text import Text
+from textual import events
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
@@ -27,6 +29,8 @@ from fdi_keras.errors import FdiError, StorageError
 from fdi_keras.text import clean
 
 ROOMS = ("devices", "campaign", "rules", "sessions", "profiles")
+#: Groups of keys that belong to a kind of panel, wherever there is one.
+PANELS = ("table", "plot", "tree")
 
 
 class OurCommands(Provider):
@@ -45,7 +49,9 @@ class OurCommands(Provider):
 
     def _keys(self) -> Iterable[tuple[Key, str]]:
         app: Any = self.app
-        groups = {"app", "table", app.room}
+        groups = {"app", app.room}
+        if app.rooms_screen is not None:
+            groups |= {group for group in PANELS if app.rooms_screen.panel_of(group) is not None}
         for key in KEYS:
             if key.group in groups and key.id != "app.commands":
                 yield key, f"{key.label} ({shown(in_use(key, app.settings.keys))})"
@@ -76,8 +82,10 @@ class FdiApp(App[None]):
     Screen.-flat > * { display: none; }
     Screen.-tiny > TooSmall { display: block; }
     Screen.-flat > TooSmall { display: block; }
-    #foot { dock: bottom; height: auto; }
-    #foot Footer { dock: none; }
+    #foot { dock: bottom; height: 2; }
+    #line { height: 1; layers: status filter; }
+    #line StatusLine { layer: status; }
+    #line FilterLine { layer: filter; }
     """
 
     def __init__(
@@ -98,10 +106,12 @@ class FdiApp(App[None]):
         self.devices = Devices()
         self.vitals: dict[str, Any] = {}
         self.campaigns: list[Started] = []
+        self._housekeeping = Housekeeping()
         for name in ROOMS:
             self.add_mode(name, partial(make_room, name))
 
     def on_mount(self) -> None:
+        self._housekeeping.begin()
         self.set_keymap(self.settings.keys)
         if self.settings.theme in self.available_themes:
             self.theme = self.settings.theme
@@ -122,6 +132,12 @@ class FdiApp(App[None]):
             watch_phones(self.sources.command, self.devices.take_line, self.devices.forget_phones)
         )
         self.set_interval(0.5, self._look_after_children)
+        self.set_interval(1.0, self._housekeeping.turn)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self._housekeeping.pressed()
+        await super().on_event(event)
 
     async def _look_at_this_computer(self) -> None:
         self.devices.take_local(await asyncio.to_thread(self.sources.computer))
@@ -130,6 +146,11 @@ class FdiApp(App[None]):
             await asyncio.sleep(3.0)
 
     # For rooms
+
+    @property
+    def rooms_screen(self) -> Room | None:
+        """The room, whatever lies over it."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Room)), None)
 
     def start_campaign(self, arguments: list[str]) -> bool:
         """Start a campaign as a process of its own; says why when it cannot be."""
@@ -153,6 +174,7 @@ class FdiApp(App[None]):
                 self.say(f"A campaign ended: {last or f'status {answer.status}'}", warning=True)
 
     def on_unmount(self) -> None:
+        self._housekeeping.end()
         for child in self.campaigns:
             child.abandon()
 
@@ -195,15 +217,12 @@ class FdiApp(App[None]):
 
     def do(self, key: Key) -> None:
         """Do what a key does, for the palette."""
-        screen = self.screen
-        if key.group == "app":
-            self.call_later(self.run_action, key.action, self)
-        elif key.group == "table" and isinstance(screen, Room):
-            panel = screen.focused_panel("action_sort_next")
-            if panel is not None:
-                self.call_later(self.run_action, key.action, panel)
-        else:
-            self.call_later(self.run_action, key.action, screen)
+        screen = self.rooms_screen
+        target = self if key.group == "app" else screen
+        if key.group in PANELS and screen is not None:
+            target = screen.panel_of(key.group)
+        if target is not None:
+            self.call_later(self.run_action, key.action, target)
 
     def show_in(self, room: str, **what: Any) -> None:
         """Go to a room and show something in particular there."""

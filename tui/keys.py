@@ -54,6 +54,7 @@ class Key:
 #: Group: who has its keys, in words.
 GROUPS = {
     "app": "Everywhere",
+    "filter": "In the filter line",
     "table": "In a table",
     "devices": "Devices",
     "campaign": "Campaign",
@@ -63,6 +64,19 @@ GROUPS = {
     "plot": "In a plot",
     "tree": "In the tree",
 }
+
+
+def _up_and_down(group: str, what: str, first: str, last: str) -> tuple[Key, ...]:
+    """Keys that move a cursor through rows or lines; ``first`` and ``last`` are the actions that go to the ends."""
+    return (
+        Key(f"{group}.cursor_down", "j,down", "Down", f"One {what} down."),
+        Key(f"{group}.cursor_up", "k,up", "Up", f"One {what} up."),
+        Key(f"{group}.{first}", "g,home", "First", f"To the first {what}."),
+        Key(f"{group}.{last}", "G,end", "Last", f"To the last {what}."),
+        Key(f"{group}.page_down", "ctrl+d,pagedown", "Page down", "One page down."),
+        Key(f"{group}.page_up", "ctrl+u,pageup", "Page up", "One page up."),
+    )
+
 
 KEYS = (
     Key("app.room_devices", "1", "Devices", "Devices that models can be timed on.", argument="devices"),
@@ -81,14 +95,11 @@ KEYS = (
     Key("app.light", "T", "Light/dark", "Change between a light and a dark theme."),
     Key("app.commands", "colon,ctrl+p", "Commands", "All commands, found by typing a part of their name."),
     Key("app.quit", "q", "Quit", "Leave; campaigns go on. Ctrl-Q does it from anywhere.", footer=True),
-    Key("table.cursor_down", "j,down", "Down", "One row down."),
-    Key("table.cursor_up", "k,up", "Up", "One row up."),
+    Key("filter.keep", "enter", "Keep", "Keep the filter, and go back to the rows.", footer=True),
+    Key("filter.drop", "escape", "All rows", "Take the filter away, and go back to the rows.", footer=True),
+    *_up_and_down("table", "row", first="scroll_top", last="scroll_bottom"),
     Key("table.cursor_left", "h,left", "Left", "Scroll to the left."),
     Key("table.cursor_right", "l,right", "Right", "Scroll to the right."),
-    Key("table.scroll_top", "g,home", "First", "To the first row."),
-    Key("table.scroll_bottom", "G,end", "Last", "To the last row."),
-    Key("table.page_down", "ctrl+d,pagedown", "Page down", "One page down."),
-    Key("table.page_up", "ctrl+u,pageup", "Page up", "One page up."),
     Key("table.sort_next", "s", "Sort", "Sort by the next column."),
     Key("table.sort_turn", "S", "Turn", "Sort the other way round."),
     Key("devices.start", "n", "New campaign", "Start a campaign on this device.", footer=True),
@@ -151,15 +162,10 @@ KEYS = (
     Key("plot.pan_right", "n", "On", "Half a plot further on."),
     Key("plot.pan_left", "N", "Back", "Half a plot back."),
     Key("plot.fit", "0", "All", "Show all, without a cursor.", footer=True),
-    Key("tree.cursor_down", "j,down", "Down", "One line down."),
-    Key("tree.cursor_up", "k,up", "Up", "One line up."),
+    *_up_and_down("tree", "line", first="first", last="last"),
     Key("tree.fold", "h,left", "Fold", "Fold; what is folded: go to the one above."),
     Key("tree.unfold", "l,right", "Unfold", "Unfold; what is unfolded: go to the first below."),
     Key("tree.toggle_node", "enter", "Fold/unfold", "Fold or unfold."),
-    Key("tree.first", "g,home", "First", "To the first line."),
-    Key("tree.last", "G,end", "Last", "To the last line."),
-    Key("tree.page_down", "ctrl+d,pagedown", "Page down", "One page down."),
-    Key("tree.page_up", "ctrl+u,pageup", "Page up", "One page up."),
 )
 
 

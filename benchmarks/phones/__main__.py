@@ -10,48 +10,33 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from importlib import import_module
-from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-
-HERE = Path(__file__).parents[1]
+from benchmarks.command import RESULTS, Benchmark
+from benchmarks.phones.rig import PARTS, Settings
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--parts", default="1,2,3,4,5,6", help="which parts to run")
-    parser.add_argument("--again", action="store_true", help="run parts again that have results")
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="of each of the two campaigns of part 1")
     parser.add_argument("--faults", type=int, default=200, help="of part 3, at least")
     parser.add_argument("--workers", type=int, default=3, help="campaigns of part 3 at once")
     parser.add_argument("--outputs", type=int, default=100_000, help="of part 6")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "phones.json")
-    parser.add_argument(
-        "--work", type=Path, default=HERE / "results" / "phones-work", help="phones, profiles, journals"
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    return Settings(
+        options.work,
+        options.minutes,
+        options.faults,
+        options.workers,
+        options.outputs,
+        options.seed,
+        options.again,
     )
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
 
-    from benchmarks.phones.rig import PARTS, Settings
-    from benchmarks.report import Report
 
-    report = Report(args.results)
-    settings = Settings(
-        args.work.resolve(), args.minutes, args.faults, args.workers, args.outputs, args.seed, args.again
-    )
-    for number in args.parts.split(","):
-        if number not in PARTS:
-            parser.error(f"no part {number!r}; parts are {', '.join(PARTS)}")
-        part = import_module(f"benchmarks.phones.{PARTS[number]}")
-        report.part(number, lambda part=part: part.run(settings), args.again)
-    report.print()
-    return int(any(row.passed is False for row in report.rows))
-
+BENCHMARK = Benchmark("phones", __doc__, PARTS, _settings, _options, RESULTS / "phones-work")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.run())

@@ -232,12 +232,17 @@ def _examine(journal: Path, seed: int, runs: Path, tool_faults: int, violations:
         if often > 1 + superseded[index]:
             violations.append(f"duplicated: {index} measured {often} times, superseded {superseded[index]}")
     unused = tool_records(runs)
+    overheads = [e["overhead_ms"] for e in events if e["event"] == "overhead"]
     for event in measured:
         kind, dims, _ = wanted[event["index"]]
         if (event["kind"], event["dims"]) != (kind, dims):
             violations.append(f"wrong: {event['index']} is another configuration")
-        model = zlib.crc32(build_probe(kind, dims))
-        runs_of_it = [run for run in unused if run["model"] == model and _same(event, run)]
+        model = zlib.crc32(build_probe(kind, dims, copies=event["copies"]))
+        runs_of_it = [
+            run
+            for run in unused
+            if run["model"] == model and any(_same(event, run, overhead) for overhead in overheads)
+        ]
         if runs_of_it:
             unused.remove(runs_of_it[0])
         else:
@@ -256,11 +261,16 @@ def _examine(journal: Path, seed: int, runs: Path, tool_faults: int, violations:
     }
 
 
-def _same(event: dict[str, Any], run: dict[str, Any]) -> bool:
+def _same(event: dict[str, Any], run: dict[str, Any], overhead_ms: float) -> bool:
     """Whether these are that run's numbers; a median may be half a microsecond finer than what is printed."""
+    # The journal has the time of one operator, the tool that of the probe with all its copies.
+    least_us, median_us = (
+        1e3 * (overhead_ms + event["copies"] * (event[name] - overhead_ms))
+        for name in ("min_ms", "median_ms")
+    )
     return (
-        (event["runs"], round(1e3 * event["min_ms"], 6)) == (run["count"], run["min_us"])
-        and abs(1e3 * event["median_ms"] - run["median_us"]) < 0.500001
+        (event["runs"], round(least_us, 6)) == (run["count"], run["min_us"])
+        and abs(median_us - run["median_us"]) < 0.500001
         and event["median_ms"] >= event["min_ms"]
     )
 

@@ -1,6 +1,6 @@
 """Damaged outputs of ``benchmark_model`` by the hundred thousand: a measurement, an error, never a wrong number.
 
-    python -m benchmarks.phones.fuzz_parser [--count 100000] [--seed 0]
+    python -m benchmarks.phones --parts 6 --again --outputs 100000
 
 Half of them are batches as a phone sends them, damaged anywhere and fed in pieces: not
 one byte of a result may differ. The other half are bare texts without that frame, as
@@ -10,9 +10,7 @@ changed digits it is counted how many cannot be found in the text alone.
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import time
 
 from fuzzing import Tally, try_batch, try_text
@@ -43,25 +41,3 @@ def run(settings: Settings) -> list[Row]:
     passed = not tally.violations and settings.outputs >= LEAST
     details = {"outcomes": dict(tally.outcomes), "violations": tally.violations[:20]}
     return [Row("6", f"{LEAST:,} mutated outputs", "0 wrong numbers", measured, passed, details)]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    began = time.monotonic()
-    tally = fuzz(options.count, options.seed)
-    print(f"{options.count} damaged outputs in {time.monotonic() - began:.1f} s")
-    for outcome, times in sorted(tally.outcomes.items()):
-        print(f"  {outcome:<36}{times:>8}")
-    for violation in tally.violations[:5]:
-        print(f"  violation: {violation[:600]}")
-    print(f"  violations: {len(tally.violations)}  {'FAIL' if tally.violations else 'PASS'}")
-    return bool(tally.violations)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

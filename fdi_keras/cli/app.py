@@ -28,6 +28,8 @@ VERBS = {
     "profile": ("fdi_keras.cli.profile:profile", "Time operators on a device and learn its profile."),
     "campaigns": ("fdi_keras.cli.campaigns:campaigns", "List campaigns, stop one, learn from one."),
     "profiles": ("fdi_keras.cli.profiles:profiles", "List, rename, copy, delete and validate profiles."),
+    "refit": ("fdi_keras.cli.refit:refit", "Learn a profile's models anew from its measurements."),
+    "compare": ("fdi_keras.cli.compare:compare", "Show where two devices, or two runtimes, differ."),
     "rules": ("fdi_keras.cli.rules:rules", "Show what a profile has learned, as rules in words."),
     "sessions": ("fdi_keras.cli.sessions:sessions", "List compression sessions, or show one."),
     "predict": ("fdi_keras.cli.predict:predict", "Predict the latency of a model, operator by operator."),

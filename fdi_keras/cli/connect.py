@@ -28,14 +28,19 @@ def connect(address: str, adb: str | None, as_json: bool) -> None:
 
     JSON: id, what --device takes.
     """
+    from fdi_keras.devices import restore_phones
     from fdi_keras.devices.adb.phone import PhoneLink
-    from fdi_keras.devices.adb.server import default_server, parse_server
+    from fdi_keras.devices.adb.server import checked_address, default_server, parse_server
 
     server = parse_server(adb) if adb else default_server()
+    address = checked_address(address, port=5555)
     with console.working(f"Connecting to {address}", quiet=as_json):
         server.ensure()
         phone = PhoneLink(server.connect(address), server)
+        restored = restore_phones([server.label])
     if as_json:
         console.print_json({"id": phone.id})
     else:
         click.echo(f"Connected. Its id is {phone.id}; 'fdi doctor {phone.id}' checks it.")
+    for note in restored:
+        click.echo(console.clean(note), err=True)

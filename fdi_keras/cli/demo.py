@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ import click
 
 from fdi_keras.cli.console import print_json, quiet_tensorflow, stderr, stdout
 from fdi_keras.errors import StorageError
+from fdi_keras.journal import journal_path
 
 #: What the demo's network turns into; a short campaign knows a few kinds well rather than all badly.
 KINDS = ("conv2d", "depthwise_conv2d", "dense", "mean", "add", "softmax")
+
+#: Its journal lies with those of other sessions, where the dashboard follows it; at the end it is copied
+#: to the rest.
+SESSION = "demo"
 
 TRAIN_EPOCHS, STEER_EPOCHS, TUNE_EPOCHS = 6, 10, 6
 
@@ -107,15 +113,13 @@ class _Demo:
 
         self._say(f"steering from {start:.3f} ms to {goal:.3f} ms predicted")
         gated = fdi.prunable(network)
-        journal = self.out / "session.jsonl"
-        journal.unlink(missing_ok=True)
         self._train(
             gated,
             data,
             STEER_EPOCHS,
             "steering",
             regularizer=fdi.LatencyRegularizer(profile, target_ms=goal),
-            callbacks=[fdi.LatencyCallback(session="demo", journal=journal)],
+            callbacks=[fdi.LatencyCallback(session=SESSION)],
         )
         pruned = fdi.prune(gated, target_ms=goal)
         self._say("growing to time minima, candidates timed on this computer")
@@ -135,10 +139,13 @@ class _Demo:
             "trained": network, "pruned": pruned, "grown": grown, "fine-tuned": tuned, "uniform": uniform,
         }  # fmt: skip
         self._measure(stages, profile, data)
+        shutil.copy(journal_path("sessions", SESSION), self.out / "session.jsonl")
         self._finish()
 
     def _train(self, model: Any, data: Any, epochs: int, what: str, **compile_and_fit: Any) -> None:
         import keras
+
+        from fdi_keras.cli.demo_network import BATCH
 
         callbacks = compile_and_fit.pop("callbacks", [])
         model.compile(
@@ -149,7 +156,7 @@ class _Demo:
         )
         x, y = data[:2]
         with _EpochProgress.over(self.console, what, epochs, quiet=self.as_json) as shown:
-            model.fit(x, y, 64, epochs=epochs, verbose=0, callbacks=[*callbacks, shown])
+            model.fit(x, y, BATCH, epochs=epochs, verbose=0, callbacks=[*callbacks, shown])
 
     def _measure(self, stages: dict[str, Any], profile: Any, data: Any) -> None:
         import fdi_keras as fdi

@@ -34,6 +34,8 @@ def devices(adb: tuple[str, ...], watch: bool, every: float | None, as_json: boo
     few words why, and what to do about it. Phones on another computer are seen through its adb
     server: start it there with 'adb -a nodaemon server' and name it with --adb.
 
+    What a campaign that died has left on a phone (settings, files, processes) is mended, and told.
+
     JSON: a list of objects with id, name, kind, state and details; with --watch, one object a
     line with time, event (appeared, changed, gone, problem), device and note.
     """
@@ -44,10 +46,11 @@ def devices(adb: tuple[str, ...], watch: bool, every: float | None, as_json: boo
 
         watch_devices(adb, as_json, every)
         return
-    from fdi_keras.devices import find_devices
+    from fdi_keras.devices import find_devices, restore_phones
 
     with console.working("Looking for phones", quiet=as_json):
         found = find_devices(adb)
+        restored = restore_phones(adb)
     if as_json:
         import msgspec
 
@@ -56,5 +59,5 @@ def devices(adb: tuple[str, ...], watch: bool, every: float | None, as_json: boo
         from fdi_keras.cli.devices_view import devices_table
 
         console.stdout().print(devices_table(found.devices))
-    for note in found.notes:
+    for note in [*found.notes, *restored]:
         click.echo(console.clean(note), err=True)

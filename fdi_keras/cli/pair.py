@@ -29,11 +29,13 @@ def pair(address: str, code: str | None, adb: str | None, as_json: bool) -> None
 
     JSON: paired, what adb calls the phone.
     """
-    from fdi_keras.devices.adb.server import default_server, parse_server
+    from fdi_keras.devices.adb.server import checked_address, checked_code, default_server, parse_server
 
     server = parse_server(adb) if adb else default_server()
+    address = checked_address(address)
     if code is None:
         code = str(click.prompt("Pairing code", err=True))
+    code = checked_code(code)
     with console.working(f"Pairing with {address}", quiet=as_json):
         server.ensure()
         paired = server.pair(address, code)

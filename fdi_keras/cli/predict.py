@@ -32,9 +32,11 @@ def predict(model: Path, profile: str, energy: bool, as_json: bool) -> None:
     not know are not in the total; 'coverage' says what share of FLOPs and memory was priced.
 
     JSON: total_ms, coverage (0 to 1), operators (each name, kind, predicted_ms, rule, dims,
-    flops, memory_bytes, parameters; predicted_ms is null where it is unknown), warnings,
-    coverage_flops, coverage_memory and profile. With --energy total_mj, coverage_energy and each
-    operator's predicted_mj too; they are null otherwise.
+    flops, memory_bytes, parameters, low_ms, high_ms; predicted_ms is null where it is unknown),
+    warnings, coverage_flops, coverage_memory, profile, and low_ms and high_ms, between which nine of
+    ten measured times are expected (null for a profile that was learned before there were
+    intervals). With --energy total_mj, coverage_energy and each operator's predicted_mj too; they
+    are null otherwise.
     """
     from fdi_keras.profile import load_profile
 

@@ -33,7 +33,7 @@ def print_report(out: Console, report: LatencyReport, profile: DeviceProfile, mo
             plain(model, "bold"),
             ": ",
             (f"{report.total_ms:.4g} ms", "bold green"),
-            " predicted, ",
+            f" predicted{report.interval_text}, ",
             (percent(report.coverage), "green" if report.coverage >= 0.9995 else "yellow"),
             plain(f" covered by profile {report.profile} ({profile.device.name}, "),
             f"{count(profile.runtime.threads, 'thread')})",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
       fdi profile --minutes 3 --kinds conv2d,dense --out mine.json
       fdi profile --resume                            go on with what was interrupted
       fdi profile --resume --minutes 20               or extend what has ended
+      fdi profile --extend local --minutes 10         add to a profile that there is
       fdi profile --device R58M12ABCDE --cores big    a phone, on its fast cores
       fdi profile --device A1 --device B2             two at once; of one model they share the work
     """
@@ -64,6 +65,16 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on with the last campaign on this device.")
 @click.option(
+    "--extend",
+    metavar="PROFILE",
+    help="Add to a profile of this device: what it holds is not timed again.",
+)
+@click.option(
+    "--design",
+    type=click.Choice(["active", "plain"]),
+    help="active: time next what the model is least sure of; plain: a fixed sequence.  [default: active]",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), metavar="S", help="Of the design of the campaign.  [default: 0]"
 )
 @click.option(
@@ -84,6 +95,8 @@ def profile(
     threads: int | None,
     out: Path | None,
     resume: bool,
+    extend: str | None,
+    design: str | None,
     seed: int | None,
     energy_minutes: float | None,
     counters: bool,
@@ -106,6 +119,10 @@ def profile(
     130): 'fdi profile --resume' goes on with the kinds, threads, seed and limits of before;
     limits count from the beginning of the campaign.
 
+    --extend adds to a profile, wherever its journal is: it goes on in the design behind what the
+    profile holds, times some of that again to see that the device is as fast as it was, and learns
+    from all of it. --budget then counts what is added.
+
     JSON: profile (path), measurements, seconds (this run), mape by kind (held-out error, 0.05
     is 5 %), failures (probes that could not be timed) and warnings. For several devices, an object
     with these by id, or error.
@@ -113,8 +130,10 @@ def profile(
     if minutes is not None and budget is not None:
         raise click.UsageError("--minutes and --budget exclude each other: give one of them.")
     names = split_names(kinds)
-    from fdi_keras.profile import profile_devices
+    from fdi_keras.profile import find_profile, profile_devices
 
+    if extend is not None and out is None:
+        out = find_profile(extend)
     begin = time.monotonic()
     try:
         with _ended_kindly(), _progress(devices, quiet=as_json) as report:
@@ -131,9 +150,11 @@ def profile(
                 runtime=runtime,
                 energy_minutes=energy_minutes,
                 counters=counters,
+                extend=extend,
+                active=None if design is None else design == "active",
             )
     except KeyboardInterrupt:
-        raise click.exceptions.Exit(_say_how_to_resume(devices, runtime, out)) from None
+        raise click.exceptions.Exit(_say_how_to_resume(devices, runtime, extend, out)) from None
     seconds = time.monotonic() - begin
     if len(devices) == 1:
         result = learned[devices[0]]
@@ -186,7 +207,9 @@ def _progress(devices: Sequence[str], quiet: bool) -> Any:
     return campaign_progress(console.stderr(), devices)
 
 
-def _say_how_to_resume(devices: Sequence[str], runtime: RuntimeChoice, out: Path | None) -> int:
+def _say_how_to_resume(
+    devices: Sequence[str], runtime: RuntimeChoice, extend: str | None, out: Path | None
+) -> int:
     """One line; what the campaign's journal does not know has to be said again."""
     words = ["fdi", "profile", "--resume"]
     for device in devices:
@@ -196,6 +219,7 @@ def _say_how_to_resume(devices: Sequence[str], runtime: RuntimeChoice, out: Path
         words += [] if value == getattr(type(runtime)(), name) else [f"--{name.replace('_', '-')}", value]
     for server in runtime.adb or ():
         words += ["--adb", server]
+    words += [] if extend is None else ["--extend", extend]
     if out is not None:
         words += ["--out", str(out)]
     click.echo(

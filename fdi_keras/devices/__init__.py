@@ -8,7 +8,7 @@ in a child process, whose crash costs one measurement and not the campaign.
 
 from fdi_keras.devices.base import Device, DeviceInfo, Runner, Runtime, RuntimeChoice, Timing
 from fdi_keras.devices.local import LocalDevice
-from fdi_keras.devices.registry import find_devices, list_devices, open_device, open_runner
+from fdi_keras.devices.registry import find_devices, list_devices, open_device, open_runner, restore_phones
 
 __all__ = [
     "Device",
@@ -22,4 +22,5 @@ __all__ = [
     "list_devices",
     "open_device",
     "open_runner",
+    "restore_phones",
 ]

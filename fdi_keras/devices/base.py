@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 import msgspec
 
@@ -77,12 +76,15 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuntimeChoice(msgspec.Struct, frozen=True):
-    """How a device shall execute models, as :meth:`Device.open` takes it.
+    """How a device shall execute models; each choice of the first four is a runtime with profiles of its own.
 
     Attributes:
         threads: of the CPU; 1 when left out, or what a resumed campaign had.
-        delegate, cores, precision: see there; phones have a choice.
-        benchmark_model: on phones, the tool's file.
+        delegate: what executes the operators: ``"xnnpack"``, and on phones ``"none"`` (the
+            runtime's own kernels), ``"gpu"`` or ``"nnapi"``.
+        cores: on phones: ``"big"``, ``"little"`` or a hexadecimal mask; any when empty.
+        precision: ``"float16"`` lets a phone's GPU or NNAPI calculate in 16 bits.
+        benchmark_model: on phones: the tool's file; looked for when left out.
         adb: adb servers to look for phones at, beside that of this computer.
     """
 
@@ -181,6 +183,14 @@ class Runner(Protocol):
         """
         ...
 
+    def check_energy(self) -> None:
+        """Whether energies could be measured now, without measuring any.
+
+        Raises:
+            EnergyUnavailableError: the device has no battery that it lets be read, or charges it.
+        """
+        ...
+
     def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
         """Samples of the battery before, during and after long execution, and the mean time of one in ms.
 
@@ -272,8 +282,11 @@ class SteadyRunner:
     def notes(self) -> list[str]:
         return []
 
-    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+    def check_energy(self) -> NoReturn:
         raise EnergyUnavailableError("energy is measured from the battery of a phone; this device is none.")
+
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        self.check_energy()
 
     def cache_counters(self, model: bytes) -> tuple[float, float]:
         raise MeasurementError("cache accesses are counted with simpleperf on a phone; this device is none.")
@@ -299,24 +312,8 @@ class Device(Protocol):
     @property
     def info(self) -> DeviceInfo: ...
 
-    def open(
-        self,
-        threads: int = 1,
-        *,
-        delegate: str = "xnnpack",
-        cores: str = "",
-        precision: str = "float32",
-        benchmark_model: str | PathLike[str] | None = None,
-    ) -> Runner:
-        """A runner of models; each choice of the first four is a runtime of its own, with its own profile.
-
-        Args:
-            threads: of the CPU.
-            delegate: what executes the operators: ``"xnnpack"``, and on phones ``"none"`` (the
-                runtime's own kernels), ``"gpu"`` or ``"nnapi"``.
-            cores: on phones: ``"big"``, ``"little"`` or a hexadecimal mask; any when empty.
-            precision: ``"float16"`` lets a phone's GPU or NNAPI calculate in 16 bits.
-            benchmark_model: on phones: the tool's file; looked for when left out.
+    def open(self, choice: RuntimeChoice | None = None) -> Runner:
+        """A runner that executes models as was chosen, or else as this device does by itself.
 
         Raises:
             UsageError: something that this device does not have.

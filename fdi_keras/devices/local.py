@@ -8,11 +8,10 @@ import subprocess
 import sys
 from functools import cached_property
 from importlib import metadata
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdi_keras.devices.base import DeviceInfo, Runtime
+from fdi_keras.devices.base import DeviceInfo, Runtime, RuntimeChoice
 from fdi_keras.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -53,24 +52,18 @@ class LocalDevice:
         state = "ready" if version else f"no runtime: pip install {PACKAGE}"
         return DeviceInfo(self.id, cpu, "computer", state, details)
 
-    def open(
-        self,
-        threads: int = 1,
-        *,
-        delegate: str = "xnnpack",
-        cores: str = "",
-        precision: str = "float32",
-        benchmark_model: str | PathLike[str] | None = None,
-    ) -> LitertRunner:
+    def open(self, choice: RuntimeChoice | None = None) -> LitertRunner:
         """A runner whose child process starts with the first measurement."""
         from fdi_keras.devices.litert_runner import LitertRunner
 
+        choice = choice or RuntimeChoice()
+        threads = 1 if choice.threads is None else choice.threads
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise UsageError(f"threads must be a whole number of at least 1; received {threads!r}.")
         others = {
-            "delegate": (delegate, "xnnpack"),
-            "cores": (cores, ""),
-            "precision": (precision, "float32"),
+            "delegate": (choice.delegate, "xnnpack"),
+            "cores": (choice.cores, ""),
+            "precision": (choice.precision, "float32"),
         }
         for name, (given, only) in others.items():
             if given != only:
@@ -78,7 +71,7 @@ class LocalDevice:
                     f"this computer executes models with {name} {only or 'any'!r} only, received {given!r}: that is "
                     "a choice for phones."
                 )
-        if benchmark_model is not None:
+        if choice.benchmark_model is not None:
             raise UsageError(
                 "this computer times models with LiteRT's library; benchmark_model is for phones."
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from os import PathLike
 from typing import TYPE_CHECKING
 
 from fdi_keras.devices.adb.device import PhoneDevice, state_words
 from fdi_keras.devices.adb.facts import PhoneFacts, read_facts
+from fdi_keras.devices.base import RuntimeChoice
 from fdi_keras.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -23,15 +23,7 @@ class Phone(PhoneDevice):
 
     progress: Callable[[int, int | None], None] | None = None
 
-    def open(
-        self,
-        threads: int = 1,
-        *,
-        delegate: str = "xnnpack",
-        cores: str = "",
-        precision: str = "float32",
-        benchmark_model: str | PathLike[str] | None = None,
-    ) -> PhoneRunner:
+    def open(self, choice: RuntimeChoice | None = None) -> PhoneRunner:
         """A runner that prepares the phone when it is entered.
 
         Raises:
@@ -42,6 +34,7 @@ class Phone(PhoneDevice):
         from fdi_keras.devices.benchmark_model import find_binary, phone_runtime
         from fdi_keras.devices.phone_runner import PhoneRunner
 
+        choice = choice or RuntimeChoice()
         if self.attached.state != "device":
             raise DeviceError(f"phone {self.id} is not ready: {state_words(self.attached)}.")
         facts = read_facts(self.link)
@@ -49,14 +42,14 @@ class Phone(PhoneDevice):
             raise DeviceError(
                 f"phone {self.id} does not tell its ABI (ro.product.cpu.abi), so no tool can be chosen."
             )
-        mask = cpu_mask(facts, cores)  # before a download is begun
-        binary = find_binary(facts.abi, benchmark_model, progress=self.progress)
+        mask = cpu_mask(facts, choice.cores)  # before a download is begun
+        binary = find_binary(facts.abi, choice.benchmark_model, progress=self.progress)
         runtime = phone_runtime(
             binary.sha256,
-            delegate=delegate,
-            threads=threads,
-            precision=precision,
-            cores=cores,
+            delegate=choice.delegate,
+            threads=1 if choice.threads is None else choice.threads,
+            precision=choice.precision,
+            cores=choice.cores,
             cpu_mask=mask,
         )
         return PhoneRunner(self.link, facts, runtime, binary)

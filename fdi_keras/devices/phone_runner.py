@@ -80,6 +80,7 @@ class PhoneRunner:
             link, runtime, binary, **({} if patience_s is None else {"patience_s": patience_s})
         )
         self._link = link
+        self._facts = facts
         self._open = False
 
     @property
@@ -155,13 +156,22 @@ class PhoneRunner:
         said = output.stdout + output.stderr
         return parse_counters(output.files["stat"], said).per_inference(report)
 
-    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
-        self._prepare()
-        if self._steady.thermal().plugged:  # said before half a minute is spent on it
+    def check_energy(self) -> None:
+        files = {"current_now": self._facts.current_readable, "voltage_now": self._facts.voltage_readable}
+        if missing := [name for name, readable in files.items() if not readable]:
+            raise EnergyUnavailableError(
+                f"this phone does not let its battery's {' and '.join(missing)} be read by the shell user, so no "
+                "energy can be measured on it."
+            )
+        if self._steady.thermal().plugged:
             raise EnergyUnavailableError(
                 "energy can only be measured while the battery discharges, and the phone is plugged in. Unplug it and "
                 "measure over Wi-Fi, see 'Energy' in docs/phones.md."
             )
+
+    def sample_power(self, model: bytes, busy_s: float, idle_s: float) -> tuple[list[PowerSample], float]:
+        self._prepare()
+        self.check_energy()  # before half a minute is spent on it
         power = _left("power")
         task = _task(
             model,

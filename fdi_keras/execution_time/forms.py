@@ -4,10 +4,10 @@ The form ``paper`` is that of Yao et al. (SenSys 2018, section 4): leaves are li
 FLOPs, memory and parameters.
 
 The form ``tiles`` (our choice, and the default) adds what a library that works in blocks
-does: FLOPs and parameters with the output channels rounded up to a tile, and the rounded
-channels as a feature to split on. The tile is not given: it is the one that predicts
-held-out configurations best, and there is none where none helps. Only one tile a kind, on
-the output channels, is looked for so far; other dimensions and several tiles belong here.
+does: FLOPs and parameters with channels, pixels or rows rounded up to a tile, and the
+rounded channels and the pixels as features to split on. The tiles are not given: they are
+those that predict held-out configurations best, and there are none where none helps; see
+``discovery.py``.
 
 This module is the one place where another form is added. A form chooses the columns,
 perhaps by looking at the training rows, and names them so that the name alone says how to
@@ -24,13 +24,23 @@ from typing import Any
 import numpy as np
 
 from fdi_keras.errors import UsageError
-from fdi_keras.operators.kinds import EXPLANATORY, Kind
+from fdi_keras.execution_time.columns import (
+    CHANNEL_TILES,
+    PIXELS,
+    Column,
+    compute,
+    knows,
+    made_channels,
+    parse,
+    pixel_sides,
+)
+from fdi_keras.operators.kinds import Kind
 
 Dims = Mapping[str, Any]
 
 
-def _no_column(kind: Kind, dims: Dims, name: str) -> np.ndarray:
-    raise UsageError(f"{kind.name} has no column {name!r}; it has {', '.join(kind.features)}.")
+def _no_columns(kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
+    raise UsageError(f"{kind.name} has no column {names[0]!r}; it has {', '.join(kind.features)}.")
 
 
 def _never(kind: Kind, name: str) -> bool:
@@ -52,22 +62,24 @@ class Form:
         tested: kind and the linear columns, to further columns that only conditions test.
         knows: kind and name, to whether the form can compute a column of that name which
             :attr:`Kind.features` lacks.
-        column: kind, dims and name, to that column ``(n,)``.
+        columns: kind, dims and such names, to these columns, ``(n,)`` each.
     """
 
     name: str
     linear: Callable[[Kind, Dims, np.ndarray, np.ndarray], tuple[str, ...]]
     tested: Callable[[Kind, Sequence[str]], tuple[str, ...]] = _no_more
     knows: Callable[[Kind, str], bool] = _never
-    column: Callable[[Kind, Dims, str], np.ndarray] = _no_column
+    columns: Callable[[Kind, Dims, Sequence[str]], dict[str, np.ndarray]] = _no_columns
 
     def features(self, kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         """All columns of a model: those of the kind, then those that only this form has."""
         own = (*linear, *self.tested(kind, linear))
         return (*kind.features, *(name for name in own if name not in kind.features))
 
-    def matrix(self, kind: Kind, dims: Dims, features: Sequence[str]) -> np.ndarray:
-        """Feature matrix ``(n, len(features))``; dimensions left out take the kind's defaults.
+    def compute(self, kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns by name, ``(n,)`` each, or ``(1,)`` where they are the same for all n operators.
+
+        Dimensions left out take the kind's defaults.
 
         Raises:
             UsageError: for a dimension that is missing or unknown.
@@ -82,11 +94,22 @@ class Form:
         if missing:
             given = ", ".join(dims) or "no dimensions"
             raise UsageError(f"{kind.name} needs {', '.join(missing)}; given were {given}.")
-        known = kind.matrix(full)
-        position = {name: i for i, name in enumerate(kind.features)}
-        return np.column_stack(
-            [known[:, position[n]] if n in position else self.column(kind, full, n) for n in features]
-        )
+        own = [name for name in names if name not in kind.features]
+        found = compute(kind, full, [name for name in names if name in kind.features])
+        return found | self.columns(kind, full, own) if own else found
+
+    def matrix(self, kind: Kind, dims: Dims, features: Sequence[str]) -> np.ndarray:
+        """Feature matrix ``(n, len(features))``; dimensions left out take the kind's defaults.
+
+        Raises:
+            UsageError: for a dimension that is missing or unknown.
+        """
+        columns = self.compute(kind, dims, features)
+        length = max((np.size(value) for value in dims.values()), default=1)
+        matrix = np.empty((length, len(features)), order="F")
+        for i, name in enumerate(features):
+            matrix[:, i] = columns[name]
+        return matrix
 
 
 def get_form(name: str) -> Form:
@@ -97,105 +120,33 @@ def get_form(name: str) -> Form:
         raise UsageError(f"unknown form {name!r} of a time model; known are {', '.join(FORMS)}.") from None
 
 
-#: Tiles that are tried, beside none.
-TILES = (4, 8, 16, 32, 64)
+def _linear(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> tuple[str, ...]:
+    from fdi_keras.execution_time.discovery import discover  # learning needs scipy and scikit-learn
 
-#: A tile must lower the held-out error by this share, or none is taken.
-WORTH = 0.02
-
-#: The explanatory variables that work in blocks: memory is read and written as it is.
-BLOCKED = ("flops", "parameters")
-
-#: And by more than repeated measurements differ: smaller differences of errors count as none.
-NOISE = 0.002
-
-#: Fewest rows to look for a tile in.
-FEWEST_ROWS = 60
-
-#: So many tell tiles apart; more only take time.
-ENOUGH_ROWS = 1500
-
-
-def split_name(name: str) -> tuple[str, int]:
-    """A column's base name and tile; tile 1 where there is none.
-
-    >>> split_name("flops@16"), split_name("flops")
-    (('flops', 16), ('flops', 1))
-    """
-    base, _, tile = name.partition("@")
-    return base, int(tile) if tile.isdigit() and int(tile) > 0 else 1
-
-
-def tiled_dimension(kind: Kind) -> str:
-    """The dimension that tiles are looked for in: the channels an operator makes."""
-    return kind.channels[-1]
-
-
-def _tiled(kind: Kind, tile: int) -> tuple[str, ...]:
-    return (*kind.linear, *(f"{name}@{tile}" for name in BLOCKED if tile > 1))
+    return discover(kind, dims, times, groups)
 
 
 def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
-    tiles = sorted({split_name(name)[1] for name in linear} - {1})
-    return tuple(f"{tiled_dimension(kind)}@{tile}" for tile in tiles)
+    """Channels in the blocks that were found and in half of these, for multiples, and the pixels.
+
+    A library may be fast where the number of its blocks is even: where what it rounded up to
+    16 is a multiple of 32.
+    """
+    tiles = {
+        (dimension, part)
+        for name in linear
+        for dimension, tile in parse(name).tiles
+        if (dimension or made_channels(kind)) in kind.channels
+        for part in (tile, tile // 2)
+        if part in CHANNEL_TILES
+    }
+    rounded = (Column(d or made_channels(kind), "", ((d, tile),)).name for d, tile in sorted(tiles))
+    return (*rounded, *(name for name in (PIXELS,) if pixel_sides(kind)))
 
 
-def _knows(kind: Kind, name: str) -> bool:
-    base, tile = split_name(name)
-    return tile > 1 and name == f"{base}@{tile}" and base in (*BLOCKED, tiled_dimension(kind))
-
-
-def _tile_column(kind: Kind, dims: Dims, name: str) -> np.ndarray:
-    if not _knows(kind, name):
-        return _no_column(kind, dims, name)
-    base, tile = split_name(name)
-    dimension = tiled_dimension(kind)
-    rounded = np.ceil(np.asarray(dims[dimension], float) / tile) * tile
-    length = len(kind.explain(dims))
-    if base == dimension:
-        return np.broadcast_to(rounded, (length,))
-    return kind.explain({**dims, dimension: rounded})[:, EXPLANATORY.index(base)]
-
-
-def _discover(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> tuple[str, ...]:
-    """The linear columns with the tile that predicts held-out configurations best."""
-    from fdi_keras.execution_time.folds import group_folds
-    from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
-
-    if len(times) < FEWEST_ROWS:
-        return kind.linear
-    rng = np.random.default_rng(0)
-    if len(times) > ENOUGH_ROWS:
-        groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
-        chosen = rng.permutation(int(groups.max()) + 1)[groups] < ENOUGH_ROWS * (groups.max() + 1) / len(
-            times
-        )
-        dims = {name: np.asarray(column)[chosen] for name, column in dims.items()}
-        times, groups = times[chosen], groups[chosen]
-    fold = group_folds(groups, 3, rng)
-    errors = {}
-    for tile in (1, *TILES):
-        linear = _tiled(kind, tile)
-        features = FORMS["tiles"].features(kind, linear)
-        matrix = FORMS["tiles"].matrix(kind, dims, features)
-        regressor = ExecutionTimeRegressor(
-            linear=[features.index(name) for name in linear],
-            multiple_features=multiple_columns(kind, features),
-            max_leaves=2,  # larger trees imitate tiles by conditions, and then any tile will do
-            cv=None,
-            robust_steps=0,
-        )
-        off = []
-        for part in np.unique(fold):
-            out = fold == part
-            fitted = regressor.fit(matrix[~out], times[~out])
-            off.append(np.abs(fitted.predict(matrix[out]) - times[out]) / times[out])
-        # Capped: a few configurations that no tile explains must not decide.
-        errors[tile] = float(np.minimum(np.concatenate(off), 1.0).mean())
-    # A tile's divisors nearly explain it too, with conditions: of those that are as good the largest.
-    lowest = min(errors.values())
-    best = max(tile for tile, error in errors.items() if error <= lowest + NOISE)
-    return _tiled(kind, best if errors[1] - errors[best] > max(WORTH * errors[1], NOISE) else 1)
+def _columns(kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
+    unknown = [name for name in names if not knows(kind, name)]
+    return _no_columns(kind, dims, unknown) if unknown else compute(kind, dims, names)
 
 
 def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:
@@ -203,14 +154,14 @@ def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:
 
     A multiple of 16 bytes says nothing that a multiple of 4 channels does not say in words.
     """
-    return [i for i, name in enumerate(features) if split_name(name)[0] in kind.dimensions]
+    return [i for i, name in enumerate(features) if parse(name).base in kind.dimensions]
 
 
 FORMS: dict[str, Form] = {
     form.name: form
     for form in (
         Form("paper", lambda kind, dims, times, groups: kind.linear),
-        Form("tiles", _discover, _tested, _knows, _tile_column),
+        Form("tiles", _linear, _tested, knows, _columns),
     )
 }
 

@@ -19,7 +19,7 @@ from fdi_keras.execution_time.nonnegative import fit_leaf, losses, solve_many
 from fdi_keras.execution_time.tree import Condition, Leaf, Split
 
 #: Thresholds tried a feature and node before the neighbourhood of the best is searched in full.
-COARSE = 200
+COARSE = 64
 #: Largest share of the predicted time below which a variable is left out of a leaf.
 NEGLIGIBLE = 1e-3
 #: Splits whose errors differ by less than this share are alike; the first feature wins.
@@ -31,10 +31,14 @@ Test = tuple[int, Literal["above", "multiple"], float]
 
 @dataclass
 class Node:
-    """A node of the growing tree: the rows in it, its fit, and its split once there is one."""
+    """A node of the growing tree: the rows in it, its fit, and its split once there is one.
+
+    ``squares`` are the weights of the least squares fit, ``weights`` those of the robust one.
+    """
 
     rows: np.ndarray
     weights: np.ndarray
+    squares: np.ndarray
     loss: float
     condition: Test | None = None
     yes: Node | None = None
@@ -85,6 +89,8 @@ class Growth:
         multiples: divisors tried, by column of ``X``.
         min_samples: fewest rows in a leaf.
         robust_steps: see :func:`fit_leaf`.
+        pull: how many rows the fit of the node above counts for in the fit of a node: as if so many
+            of the upper node's rows were there again, with the times that it predicts.
     """
 
     def __init__(
@@ -94,8 +100,10 @@ class Growth:
         multiples: Mapping[int, Sequence[int]],
         min_samples: int,
         robust_steps: int,
+        pull: float = 0.0,
     ) -> None:
         self.X, self.A = X, A
+        self.pull = pull
         self.min_samples = min_samples
         self.robust_steps = robust_steps
         self.integral = (np.rint(X) == X).all(axis=0) & (np.abs(X) < 2**53).all(axis=0)
@@ -132,20 +140,32 @@ class Growth:
             _, _, node, condition = heapq.heappop(queue)
             holds = _holds(condition, self.X[node.rows])
             node.condition, node.step = condition, len(order)
-            node.yes, node.no = self._node(node.rows[holds]), self._node(node.rows[~holds])
+            node.yes, node.no = self._node(node.rows[holds], node), self._node(node.rows[~holds], node)
             order.append(node)
             if len(order) + 1 < max_leaves:
                 offer(node.yes)
                 offer(node.no)
         return root, order
 
-    def _node(self, rows: np.ndarray) -> Node:
+    def _node(self, rows: np.ndarray, above: Node | None = None) -> Node:
         A = self.A[rows]
-        weights = fit_leaf(A)
-        loss = float(np.sum((A @ weights - 1.0) ** 2))
+        root = None if above is None else self._pull_root(above)
+        squares = weights = fit_leaf(
+            A, prior=None if above is None or root is None else (root, above.squares)
+        )
+        loss = float(np.sum((A @ squares - 1.0) ** 2))
         if self.robust_steps:
-            weights = fit_leaf(A, self.robust_steps)
-        return Node(rows, weights, loss)
+            prior = None if above is None or root is None else (root, above.weights)
+            weights = fit_leaf(A, self.robust_steps, prior)
+        return Node(rows, weights, squares, loss)
+
+    def _pull_root(self, above: Node) -> np.ndarray | None:
+        """``(p, p)`` rows with the same sums of products as ``pull`` average rows of a node."""
+        if not self.pull:
+            return None
+        A = self.A[above.rows]
+        triangle = np.asarray(np.linalg.qr(A, mode="r"))
+        return triangle * np.sqrt(self.pull / len(A))
 
     def _best_split(self, node: Node) -> tuple[float, Test] | None:
         """The error saved by the best condition, and that condition."""
@@ -175,11 +195,10 @@ class Growth:
                 tried.add([self._multiples[i] for i in good], sums, counts[good])
         if not tried.conditions:
             return None
-        start = node.weights > 0
-        best, condition = _first_best(self._errors(tried, total, n, start), tried.conditions)
+        best, condition = _first_best(self._errors(tried, total, node), tried.conditions)
         if condition[1] == "above" and len(cuts[condition[0]].places) > COARSE:
             refined = self._near(condition, cuts[condition[0]], terms)
-            finer, finer_condition = _first_best(self._errors(refined, total, n, start), refined.conditions)
+            finer, finer_condition = _first_best(self._errors(refined, total, node), refined.conditions)
             if finer < best * (1 - _ALIKE):
                 best, condition = finer, finer_condition
         gain = node.loss - best
@@ -218,8 +237,9 @@ class Growth:
             len(terms) - ends,
         )
 
-    def _errors(self, tried: _Candidates, total: np.ndarray, n: int, start: np.ndarray) -> np.ndarray:
+    def _errors(self, tried: _Candidates, total: np.ndarray, node: Node) -> np.ndarray:
         """Sum of squared relative errors of both sides, for each candidate."""
+        n = len(node.rows)
         holds = np.concatenate(tried.sums)
         counts = np.concatenate(tried.counts)
         sums = np.concatenate([holds, total - holds])
@@ -231,7 +251,12 @@ class Growth:
         residue = np.einsum("cii->ci", gram) <= 1e-12 * total[:-p][self._upper[0] == self._upper[1]]
         target = np.where(residue, 0.0, sums[:, -p:])
         gram[residue[:, :, None] | residue[:, None, :]] = 0.0
-        weights = solve_many(gram, target, start)
+        if self.pull:
+            A = self.A[node.rows]
+            above = A.T @ A * (self.pull / n)
+            weights = solve_many(gram + above, target + above @ node.squares, node.weights > 0)
+        else:
+            weights = solve_many(gram, target, node.weights > 0)
         loss = losses(gram, target, np.concatenate([counts, n - counts]), weights)
         return loss[: len(counts)] + loss[len(counts) :]
 

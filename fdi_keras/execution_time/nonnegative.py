@@ -78,18 +78,26 @@ def losses(gram: np.ndarray, target: np.ndarray, rows: np.ndarray, weights: np.n
     return np.maximum(rows + np.einsum("cp,cp->c", weights, quadratic - 2 * target), 0.0)
 
 
-def fit_leaf(A: np.ndarray, robust_steps: int = 0) -> np.ndarray:
+def fit_leaf(
+    A: np.ndarray, robust_steps: int = 0, prior: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """Weights of one leaf, ``(p,)``, from its rows ``A = (1, x) / y`` of shape ``(n, p)``.
 
     With ``robust_steps`` the exact least squares fit is followed by that many fits
     reweighted towards the mean absolute relative error, which is the number users see.
+    ``prior`` are rows ``(k, p)`` and weights ``(p,)`` that the result should not leave
+    without need: the rows count as if their times were what these weights predict.
     """
     scale = np.sqrt(np.mean(A**2, axis=0))
     scale[scale == 0] = 1.0
-    columns = A / scale
-    ones = np.ones(len(A))
-    weights = nnls(columns, ones)[0]
+    columns, ones = A / scale, np.ones(len(A))
+    more, expected = np.empty((0, A.shape[1])), np.empty(0)
+    if prior is not None:
+        more, expected = prior[0] / scale, prior[0] @ prior[1]
+    weights = nnls(np.concatenate([columns, more]), np.concatenate([ones, expected]))[0]
     for _ in range(robust_steps):
         row_weight = 1.0 / np.sqrt(np.maximum(np.abs(columns @ weights - 1.0), RESOLUTION))
-        weights = nnls(columns * row_weight[:, None], row_weight)[0]
-    return weights / scale
+        usual = np.sqrt(np.mean(row_weight**2))
+        rows = np.concatenate([columns * row_weight[:, None], more * usual])
+        weights = nnls(rows, np.concatenate([row_weight, expected * usual]))[0]
+    return np.asarray(weights / scale)

@@ -9,7 +9,7 @@ by cross-validation; both are our choice, the paper's stop conditions could not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +30,9 @@ from fdi_keras.execution_time.tree import Tree
 #: Divisors tried by default: small odd and even blocks, then the vector widths of processors.
 MULTIPLES = (2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+#: A single row must not decide how many leaves there are: larger relative errors count as this one.
+MOST_OFF = 0.5
+
 
 class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
     """A tree of non-negative linear leaves, fitted on relative error.
@@ -47,14 +50,16 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
             tree to ``max_leaves`` or until no split lowers the error.
         robust_steps: how many times the fit of a leaf is reweighted from the mean squared
             towards the mean absolute relative error; 0 for plain least squares.
+        pull: how many rows the fit of the node above counts for in a node's fit, so that a leaf of few
+            rows departs from what holds around it only where its rows say so; 0 for none.
         random_state: seed or generator that deals configurations to folds.
 
     Attributes:
         tree_: the fitted :class:`~fdi_keras.execution_time.Tree`; its features are
             ``feature_names_in_``, or ``x0, x1, ...``.
         n_leaves_: leaves of the tree.
-        path_errors_: ``(k,)`` mean absolute relative error on held-out rows by the trees of
-            1, 2, ..., k leaves; empty where nothing was held out.
+        path_errors_: ``(k,)`` mean absolute relative error, of each row 0.5 at most, on held-out rows
+            by the trees of 1, 2, ..., k leaves; empty where nothing was held out.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
 
     >>> rng = np.random.default_rng(0)
@@ -75,6 +80,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
         "cv": [Interval(Integral, 2, None, closed="left"), Options(Integral, {0}), None],
         "robust_steps": [Interval(Integral, 0, None, closed="left")],
+        "pull": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -88,6 +94,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         min_samples_leaf: int = 12,
         cv: int | None = 5,
         robust_steps: int = 5,
+        pull: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.linear = linear
@@ -97,6 +104,7 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         self.min_samples_leaf = min_samples_leaf
         self.cv = cv
         self.robust_steps = robust_steps
+        self.pull = pull
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -174,14 +182,17 @@ class ExecutionTimeRegressor(RegressorMixin, BaseEstimator):
         for k in range(fold.max() + 1):
             out = fold == k
             root, order = self._growth(X[~out], relative[~out], multiples).grow(self.max_leaves)
-            errors = [np.abs(p - 1.0).sum() for p in path_predictions(root, order, X[out], relative[out])]
+            errors = [
+                np.minimum(np.abs(p - 1.0), MOST_OFF).sum()
+                for p in path_predictions(root, order, X[out], relative[out])
+            ]
             # A growth that ends early stays what it is when more leaves are allowed.
             total += np.pad(errors, (0, self.max_leaves - len(errors)), mode="edge")
             longest = max(longest, len(errors))
         return total[:longest] / len(X)
 
     def _growth(self, X: np.ndarray, relative: np.ndarray, multiples: dict[int, list[int]]) -> Growth:
-        return Growth(X, relative, multiples, self.min_samples_leaf, self.robust_steps)
+        return Growth(X, relative, multiples, self.min_samples_leaf, self.robust_steps, self.pull)
 
     def _names(self) -> list[str]:
         if hasattr(self, "feature_names_in_"):

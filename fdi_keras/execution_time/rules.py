@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from fdi_keras.execution_time.forms import split_name
+from fdi_keras.execution_time.columns import Column, parse
 from fdi_keras.execution_time.tree import Condition, Leaf, Tree
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ _UNITS = {
     "memory_internal": _Unit(((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "B")), 1e3, "KB internal"),
     "parameters": _Unit(((1e6, "million"), (1e3, "thousand"), (1, "")), 1e3, "thousand parameters"),
 }
-
-
-#: Dimensions that leaves are linear in, in words: each one of them costs so much.
-_COUNTED = {"steps": "step", "outputs": "output"}
 
 
 class RuleText(msgspec.Struct, frozen=True):
@@ -127,11 +123,13 @@ def formula_text(leaf: Leaf) -> str:
     terms = [_time_text(leaf.intercept)] if leaf.intercept > 0 else []
     for name, weight in leaf.weights.items():
         if weight > 0:
-            base, tile = split_name(name)
-            unit = _UNITS.get(base)
-            per, text = (unit.per, unit.per_text) if unit else (1.0, _COUNTED.get(base, f"unit of {name}"))
-            if tile > 1:
-                text += f" in blocks of {tile} channels"
+            column = parse(name)
+            unit = _UNITS.get(column.base)
+            per, text = (unit.per, unit.per_text) if unit else (1.0, column.base.removesuffix("s"))
+            if column.per:
+                text += f" per {column.per}"
+            if column.tiles:
+                text += f" {_blocks_text(column, 'channels')}"
             terms.append(f"{_time_text(weight * per)} a {text}")
     return " + ".join(terms) or "0 us"
 
@@ -142,12 +140,19 @@ def feature_text(feature: str) -> str:
     >>> feature_text("out_channels@16"), feature_text("kernel")
     ('out_channels in blocks of 16', 'kernel')
     """
-    base, tile = split_name(feature)
-    return f"{base} in blocks of {tile}" if tile > 1 else base
+    column = parse(feature)
+    blocks = f" {_blocks_text(column, '')}" if column.tiles else ""
+    return f"{column.base}{f' per {column.per}' if column.per else ''}{blocks}"
+
+
+def _blocks_text(column: Column, channels: str) -> str:
+    """Tiles in words; the channels that an operator makes are called ``channels``."""
+    tiles = (f"{tile} {dimension or channels}".rstrip() for dimension, tile in column.tiles)
+    return f"in blocks of {' and '.join(tiles)}"
 
 
 def _base(feature: str) -> str:
-    return split_name(feature)[0]
+    return parse(feature).base
 
 
 def _range_text(feature: str, low: float | None, high: float | None) -> list[str]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from fdi_keras.errors import CampaignError, UsageError
 from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
-from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns, split_name
+from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns
+from fdi_keras.execution_time.intervals import with_intervals
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
 from fdi_keras.execution_time.weight_fetch import SOURCE, WeightFetch, fit_weight_fetch
@@ -26,6 +27,14 @@ Progress = Callable[[int, int], None]
 
 #: Fewest configurations that a model is learned from (our choice).
 FEWEST = 3
+
+#: Fewest measurements in a leaf, and for how many the fit around it counts (our choice). With the
+#: latter a leaf may have fewer measurements than its formula has numbers.
+FEWEST_IN_LEAF = 4
+PULL = 2.0
+
+#: Most leaves of a tree (our choice).
+MOST_LEAVES = 48
 
 
 class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,15 +89,32 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
         Raises:
             UsageError: for a dimension that is missing or unknown.
         """
-        return self.tree.predict(self.features(dims))
+        return self.tree.times_of(*self._used(dims))
 
     def leaf_of(self, dims: Mapping[str, Any]) -> np.ndarray:
         """The leaf of each operator, ``(n,)``: positions in ``tree.leaves``."""
-        return self.tree.apply(self.features(dims))
+        return self.tree.leaves_of(*self._used(dims))
+
+    def _used(self, dims: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:
+        """The columns that the tree looks at, and the number of operators."""
+        columns = get_form(self.form).compute(get_kind(self.kind), dims, self.tree.used)
+        return columns, max((np.size(value) for value in dims.values()), default=1)
 
     def rule_of(self, dims: Mapping[str, Any]) -> str:
         """The rule, in words, by which one operator is priced."""
         return rule_text(self.tree, int(self.leaf_of(dims)[0])).text
+
+    def interval_of(self, dims: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Between which multiples of the prediction 90 % of measurements are expected.
+
+        Returns:
+            Lower and upper factors ``(n,)``, such as 0.96 and 1.05; None when the model does not know.
+        """
+        ends = [(rule.leaf.low, rule.leaf.high) for rule in self.tree.leaves]
+        if any(low is None or high is None for low, high in ends):
+            return None
+        low, high = np.array(ends, float)[self.leaf_of(dims)].T
+        return low, high
 
     def out_of_range(self, dims: Mapping[str, int]) -> list[str]:
         """What of one operator lies outside the measured ranges, each as a text.
@@ -120,9 +146,6 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
                     f"{place}.tree.features[{i}]: {self.kind} has no {name!r}; "
                     f"it has {', '.join(kind.features)}."
                 )
-        tiles = sorted({split_name(name)[1] for name in self.tree.features} - {1})
-        if len(tiles) > 1:
-            raise ValueError(f"{place}.tree.features: expected one tile at most, got {tiles}.")
         for name in kind.dimensions:
             if name not in self.ranges:
                 raise ValueError(f"{place}.ranges: no range of {name!r}.")
@@ -147,6 +170,7 @@ def fit_time_model(
     folds: int = 5,
     form: str = DEFAULT_FORM,
     fetch: WeightFetch | None = None,
+    max_leaves: int = MOST_LEAVES,
     progress: Progress | None = None,
 ) -> TimeModel:
     """Learn the time model of one operator kind and measure its held-out error.
@@ -167,6 +191,7 @@ def fit_time_model(
         form: what leaves are linear in, see ``forms.py``.
         fetch: what fetching large weights costs; the tree then learns the times without it. The
             error is of both together.
+        max_leaves: of the tree, at most.
         progress: called with (fits done, fits in all).
 
     Raises:
@@ -191,10 +216,21 @@ def fit_time_model(
             progress(done, parts + 1)
 
     predicted = out_of_fold_predictions(
-        kind, columns, times, fold, groups=together, seed=seed, form=form, fetch=fetch, progress=report
+        kind,
+        columns,
+        times,
+        fold,
+        groups=together,
+        seed=seed,
+        form=form,
+        fetch=fetch,
+        max_leaves=max_leaves,
+        progress=report,
     )
     cached = _without_fetch(kind, columns, times, fetch)
-    tree = _fit_tree(kind, columns, cached, together, seed, form)
+    tree = _fit_tree(kind, columns, cached, together, seed, form, max_leaves)
+    leaf = tree.apply(get_form(form).matrix(get_kind(kind), columns, tree.features))
+    tree = with_intervals(tree, leaf, times / predicted)
     report(parts + 1, parts + 1)
     return TimeModel(
         kind=kind,
@@ -216,12 +252,13 @@ def out_of_fold_predictions(
     seed: int = 0,
     form: str = DEFAULT_FORM,
     fetch: WeightFetch | None = None,
+    max_leaves: int = MOST_LEAVES,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Times in ms, ``(n,)``, each predicted by a model that was fitted on the other folds.
 
     Args:
-        kind, dims, times_ms, groups, seed, form, fetch: as in :func:`fit_time_model`.
+        kind, dims, times_ms, groups, seed, form, fetch, max_leaves: as in :func:`fit_time_model`.
         fold: ``(n,)`` fold of each row, see :func:`configuration_folds`.
         regressor: another scikit-learn regressor to compare with, cloned for every fold and
             fitted on the feature matrix of the kind; None for the tree.
@@ -245,7 +282,7 @@ def out_of_fold_predictions(
             if fetch is not None and kind == SOURCE:
                 known = fit_weight_fetch(train, times[~out])  # what is held out must not speak in it either
             cached = _without_fetch(kind, train, times[~out], known)
-            tree = _fit_tree(kind, train, cached, together[~out], seed, form)
+            tree = _fit_tree(kind, train, cached, together[~out], seed, form, max_leaves)
             predicted[out] = tree.predict(get_form(form).matrix(get_kind(kind), test, tree.features))
             if known is not None:
                 predicted[out] = known.probe_ms(predicted[out], get_kind(kind).weight_bytes(test))
@@ -288,6 +325,7 @@ def _fit_tree(
     groups: np.ndarray,
     seed: int,
     form_name: str,
+    max_leaves: int,
 ) -> Tree:
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
 
@@ -297,6 +335,9 @@ def _fit_tree(
     regressor = ExecutionTimeRegressor(
         linear=[features.index(name) for name in linear],
         multiple_features=multiple_columns(kind, features),
+        max_leaves=max_leaves,
+        pull=PULL,
+        min_samples_leaf=FEWEST_IN_LEAF,
         random_state=seed,
     )
     regressor.fit(form.matrix(kind, dims, features), times, groups=groups)

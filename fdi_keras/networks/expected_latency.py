@@ -2,9 +2,9 @@
 
 A training step must not become slower by it, and a graph of a tree for each kind has
 a thousand small operations. But widths enter an operator through two numbers at most,
-its input and output channels ``x`` and ``y``; every dimension and explanatory variable is a
-polynomial of second degree in them, and in ``t``, which is ``y`` rounded up to
-the kind's tile. So an operator is a table of coefficients over :data:`TERMS`: a row
+its input and output channels ``x`` and ``y``; every column of a time model is a
+polynomial of second degree in them, or in what they are rounded up to in the kind's
+tiles. So an operator is a table of coefficients over products of two of these numbers: a row
 for each condition that its tree tests, and a row for each leaf's time. The tables of all
 operators, padded to one size, need some twenty operations whatever the network.
 """
@@ -18,22 +18,22 @@ import keras
 import numpy as np
 
 from fdi_keras.execution_time import TimeModel, WeightFetch
-from fdi_keras.execution_time.forms import split_name, tiled_dimension
-from fdi_keras.operators import EXPLANATORY, KINDS
-from fdi_keras.operators.kinds import BYTES, Kind
+from fdi_keras.execution_time.columns import compute, made_channels, parse
+from fdi_keras.operators import KINDS
+from fdi_keras.operators.kinds import BYTES
 
 ops = keras.ops
 
-#: What coefficients stand for: the exponents of x, y and t.
-TERMS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (2, 0, 0), (1, 1, 0), (0, 2, 0), (0, 0, 1), (1, 0, 1), (0, 0, 2))
+#: The numbers of an operator: 1, x, y, then x or y rounded up to each of its tiles.
+ONE, X, Y, ROUNDED = 0, 1, 2, 3
 
 #: Six points that determine a polynomial of second degree in x and y, and its terms there.
 _POINTS = np.array([(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)], float)
-_PLAIN = [i for i, (_, _, t) in enumerate(TERMS) if t == 0]
-_TILED = [TERMS.index((x, 0, y)) if y else TERMS.index((x, 0, 0)) for x, y, _ in (TERMS[i] for i in _PLAIN)]
-_SOLVE = np.linalg.inv(
-    np.stack([_POINTS[:, 0] ** x * _POINTS[:, 1] ** y for x, y, _ in (TERMS[i] for i in _PLAIN)], axis=1)
-)
+_EXPONENTS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+_SOLVE = np.linalg.inv(np.stack([_POINTS[:, 0] ** x * _POINTS[:, 1] ** y for x, y in _EXPONENTS], axis=1))
+
+#: Coefficient by the two numbers that it multiplies, the lower one first.
+Coefficients = dict[tuple[int, int], float]
 
 
 class Affine(NamedTuple):
@@ -64,26 +64,37 @@ class ExpectedLatency:
         self._constant = np.concatenate([inputs.constant, outputs.constant])
         self._matrix = np.concatenate([inputs.matrix, outputs.matrix]).T
         tables = [_Table(model, dims) for model, dims in operators]
-        self._tile = np.array([table.tile for table in tables], float)
+        self._terms = sorted({term for table in tables for term in table.terms} | {(ONE, ONE)})
+        rounded = max((len(table.tiles) for table in tables), default=0)
+        self._tile = np.ones((len(tables), rounded))
+        self._of_output = np.zeros((len(tables), rounded))
         conditions = max((len(table.conditions) for table in tables), default=0)
         leaves = max((len(table.times) for table in tables), default=0)
         shape = (len(tables), conditions)
-        self._tested = np.zeros((*shape, len(TERMS)))
+        self._tested = np.zeros((*shape, len(self._terms)))
         self._value, self._multiple = np.full(shape, np.inf), np.zeros(shape, bool)
         # How many conditions of a leaf's path are violated: base + holding conditions @ change.
         self._change = np.zeros((*shape, leaves))
         self._base = np.full((len(tables), leaves), 1.0)  # a leaf that is not there is never reached
-        self._times = np.zeros((len(tables), leaves, len(TERMS)))
-        self._bytes = np.zeros((len(tables), len(TERMS)))
+        self._times = np.zeros((len(tables), leaves, len(self._terms)))
+        self._bytes = np.zeros((len(tables), len(self._terms)))
         for row, table in enumerate(tables):
             tree = table.tree
+            for i, (number, tile) in enumerate(table.tiles):
+                self._tile[row, i], self._of_output[row, i] = tile, number == Y
             c, n = len(table.conditions), len(table.times)
-            self._tested[row, :c] = table.conditions
+            self._tested[row, :c] = self._rows(table.conditions)
             self._value[row, :c], self._multiple[row, :c] = tree.value, tree.is_multiple
             self._change[row, :c, :n] = -tree.path.T
             self._base[row, :n] = (tree.path == 1).sum(axis=1)
-            self._times[row, :n] = table.times
-            self._bytes[row] = table.bytes
+            self._times[row, :n] = self._rows(table.times)
+            self._bytes[row] = self._rows([table.bytes])[0]
+
+    def _rows(self, coefficients: Sequence[Coefficients]) -> np.ndarray:
+        """``(rows, terms)``."""
+        return np.array([[row.get(term, 0.0) for term in self._terms] for row in coefficients]).reshape(
+            -1, len(self._terms)
+        )
 
     def __call__(self, widths: Any) -> Any:
         """Sum of the operators' times in ms, float tensor ``(networks,)``.
@@ -101,10 +112,15 @@ class ExpectedLatency:
             self._constant
         )
         x, y = ops.split(channels, 2, axis=1)
-        tile = _tensor(self._tile)
-        blocks = ops.ceil(ops.round(y) / tile) * tile
-        t = y + ops.stop_gradient(blocks - y)
-        terms = ops.stack([ops.ones_like(x), x, y, x * x, x * y, y * y, t, x * t, t * t], axis=2)
+        numbers = [ops.ones_like(x)[:, :, None], x[:, :, None], y[:, :, None]]
+        if self._tile.shape[1]:
+            of_output, tile = _tensor(self._of_output), _tensor(self._tile)
+            chosen = x[:, :, None] * (1 - of_output) + y[:, :, None] * of_output
+            blocks = ops.ceil(ops.round(chosen) / tile) * tile
+            numbers.append(chosen + ops.stop_gradient(blocks - chosen))
+        known = ops.concatenate(numbers, axis=2)
+        first, second = (ops.take(known, [term[side] for term in self._terms], axis=2) for side in (0, 1))
+        terms = first * second
         at_real, at_rounded = terms[:networks], ops.stop_gradient(terms[networks:])
         leaf = self._leaves(at_rounded)
         formula = ops.einsum("nol,olk->nok", leaf, _tensor(self._times))
@@ -137,36 +153,64 @@ class ExpectedLatency:
 
 
 class _Table:
-    """One operator as coefficients over :data:`TERMS`."""
+    """One operator as coefficients over products of its numbers.
+
+    Attributes:
+        tree: of its time model.
+        tiles: what is rounded, :data:`X` or :data:`Y`, and to which tile; these numbers
+            come behind 1, x and y.
+        conditions, times, bytes: what its conditions test, the times of its leaves, its weights.
+    """
 
     def __init__(self, model: TimeModel, dims: Mapping[str, float]):
         kind, tree = KINDS[model.kind], model.tree.compiled
-        names = {name: self._coefficients(kind, dims, name) for name in model.tree.features}
         self.tree = tree
-        self.tile = max(split_name(name)[1] for name in model.tree.features)
-        self.conditions = np.array([names[model.tree.features[i]] for i in tree.feature]).reshape(
-            -1, len(TERMS)
-        )
-        linear = np.array([names[name] for name in model.tree.linear]).reshape(-1, len(TERMS))
-        self.times = tree.weights @ linear
-        self.times[:, TERMS.index((0, 0, 0))] += tree.intercept
-        self.bytes = BYTES * self._coefficients(kind, dims, "parameters")
+        self._kind, self._dims = kind, dims
+        self.tiles: list[tuple[int, int]] = []
+        names = {name: self.coefficients(name) for name in model.tree.features}
+        self.conditions = [names[model.tree.features[i]] for i in tree.feature]
+        self.times = []
+        for intercept, weights in zip(tree.intercept.tolist(), tree.weights.tolist(), strict=True):
+            time: Coefficients = {(ONE, ONE): intercept}
+            for weight, name in zip(weights, model.tree.linear, strict=True):
+                for term, value in names[name].items() if weight else ():
+                    time[term] = time.get(term, 0.0) + weight * value
+            self.times.append(time)
+        self.bytes = {term: BYTES * value for term, value in self.coefficients("parameters").items()}
 
-    @staticmethod
-    def _coefficients(kind: Kind, dims: Mapping[str, float], name: str) -> np.ndarray:
-        """Of a dimension or explanatory variable, rounded to a tile where its name says so."""
-        base, tile = split_name(name)
-        at = {**dims, tiled_dimension(kind): _POINTS[:, 1]}
+    @property
+    def terms(self) -> set[tuple[int, int]]:
+        """The products that occur."""
+        return {term for row in (*self.conditions, *self.times, self.bytes) for term in row}
+
+    def coefficients(self, name: str) -> Coefficients:
+        """Of a column of the time model."""
+        kind, column = self._kind, parse(name)
+        at = {**self._dims, made_channels(kind): _POINTS[:, 1]}
         if len(kind.channels) > 1:
             at[kind.channels[0]] = _POINTS[:, 0]
-        if base in EXPLANATORY:
-            values = kind.explain(at)[:, EXPLANATORY.index(base)]
-        else:
-            values = np.broadcast_to(np.asarray(at[base], float), (len(_POINTS),))
-        found = np.zeros(len(TERMS))
+        number = {X: X, Y: Y}
+        for short, tile in column.tiles:
+            dimension = short or made_channels(kind)
+            if dimension in kind.channels:
+                which = Y if dimension == made_channels(kind) else X
+                number[which] = self._number(which, tile)
+        # What is rounded stands for itself here: the polynomial is that of the column without the tile.
+        plain = column.without(["", *kind.channels]).name
+        values = np.broadcast_to(compute(kind, at, [plain])[plain], (len(_POINTS),))
+        found: Coefficients = {}
         # Exact for whole numbers but for the last digits of the inverse.
-        found[_TILED if tile > 1 else _PLAIN] = np.round(_SOLVE @ values, 6)
+        for (x, y), value in zip(_EXPONENTS, np.round(_SOLVE @ values, 6).tolist(), strict=True):
+            if value:
+                factors = [number[X]] * x + [number[Y]] * y
+                first, second = sorted([ONE] * (2 - len(factors)) + factors)
+                found[first, second] = value
         return found
+
+    def _number(self, which: int, tile: int) -> int:
+        if (which, tile) not in self.tiles:
+            self.tiles.append((which, tile))
+        return ROUNDED + self.tiles.index((which, tile))
 
 
 def _tensor(values: np.ndarray) -> Any:

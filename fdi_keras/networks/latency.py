@@ -6,16 +6,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from fdi_keras.devices import Runner, RuntimeChoice, open_runner
 from fdi_keras.errors import ModelFileError, UnknownOperatorsError
+from fdi_keras.execution_time import rule_text
+from fdi_keras.execution_time.intervals import combined
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.tflite_operators import read_tflite_operators
-from fdi_keras.operators import Operator
+from fdi_keras.operators import EXPLANATORY, KINDS, Operator
 from fdi_keras.operators.kinds import BYTES
 from fdi_keras.profile import DeviceProfile, load_profile
 
@@ -33,6 +35,7 @@ class OperatorLatency:
         dims: its dimensions.
         flops, memory_bytes, parameters: what explains it (2 FLOPs a multiply-accumulate).
         predicted_mj: predicted energy; ``None`` when it was not asked for or is not known.
+        low_ms, high_ms: 90 % of measured times are expected between them; ``None`` where that is not known.
     """
 
     name: str
@@ -44,6 +47,8 @@ class OperatorLatency:
     memory_bytes: float
     parameters: float
     predicted_mj: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,9 @@ class LatencyReport:
         profile: name of the profile.
         total_mj: predicted energy of one inference above idle, in mJ; ``None`` when it was not asked for.
         coverage_energy: as ``coverage``, of the operators whose energy is known; ``None`` without energy.
+        low_ms, high_ms: between them the time of the operators in ``total_ms`` is expected, in nine of
+            ten cases; how they come from those of the operators says
+            ``fdi_keras.execution_time.intervals``. ``None`` for a profile without them: refit it.
     """
 
     total_ms: float
@@ -75,6 +83,8 @@ class LatencyReport:
     profile: str = ""
     total_mj: float | None = None
     coverage_energy: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
 
     @property
     def flops(self) -> float:
@@ -88,6 +98,13 @@ class LatencyReport:
     def weight_bytes(self) -> float:
         return sum(BYTES * o.parameters for o in self.operators)
 
+    @property
+    def interval_text(self) -> str:
+        """The interval in words, to stand behind the total; empty where it is not known."""
+        if self.low_ms is None or self.high_ms is None:
+            return ""
+        return f" ({self.low_ms:.4g} to {self.high_ms:.4g} ms with 90 % confidence)"
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, as ``fdi predict --json`` prints it."""
         return asdict(self)
@@ -100,7 +117,9 @@ class LatencyReport:
             + f"  {o.rule}"
             for o in self.operators
         ]
-        lines.append(f"total {self.total_ms:.4f} ms, {self.coverage:.1%} covered by profile {self.profile}")
+        lines.append(
+            f"total {self.total_ms:.4f} ms{self.interval_text}, {self.coverage:.1%} covered by profile {self.profile}"
+        )
         if self.total_mj is not None:
             lines.append(f"energy {self.total_mj:.4g} mJ, {self.coverage_energy:.1%} covered")
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
@@ -182,12 +201,15 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
     warnings: dict[str, None] = {}
     covered, total = np.zeros(2), np.zeros(2)
     fetch = profile.weight_fetch
+    explanations = _explanations(operators)
     share = 0.0
     if fetch is not None:
-        share = float(fetch.share(sum(BYTES * operator.explained["parameters"] for operator in operators)))
+        share = float(fetch.share(sum(BYTES * explained["parameters"] for explained in explanations)))
     fetch_ms = 0.0
-    for operator in operators:
-        explained = operator.explained
+    spreads: list[tuple[tuple[str, int], float, float, float]] | None = []
+    prices = _prices(operators, profile)
+    for at, (operator, explained) in enumerate(zip(operators, explanations, strict=True)):
+        predicted = low = high = None
         memory = sum(explained[m] for m in ("memory_in", "memory_out")) + BYTES * explained["parameters"]
         size = np.array([explained["flops"], memory])
         total += size
@@ -196,18 +218,24 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             None if model else f"the profile has no time model for {operator.kind}"
         )
         if problem is None and model is not None:
-            predicted = cached_ms = float(model.predict_ms(operator.dims)[0])
+            cached_ms, leaf, ends, rule = prices[at]
+            predicted = cached_ms
             if fetch is not None and share:
                 predicted = float(fetch.total_ms(cached_ms, BYTES * explained["parameters"], share))
                 fetch_ms += predicted - cached_ms
-            rule = model.rule_of(operator.dims)
+            if ends is None:
+                spreads = None
+            else:
+                low, high = predicted * ends[0], predicted * ends[1]
+                if spreads is not None:
+                    spreads.append(((operator.kind, leaf), predicted, low, high))
             covered += size
             for text in model.out_of_range(operator.dims):
                 warnings[
                     f"{operator.name} ({operator.kind}): {text} measured; the prediction extrapolates"
                 ] = None
         else:
-            predicted, rule = None, f"unknown: {problem}"
+            rule = f"unknown: {problem}"
             warnings[f"{operator.name} ({operator.kind}) is not in the total: {problem}"] = None
         rows.append(
             OperatorLatency(
@@ -219,6 +247,8 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
                 explained["flops"],
                 memory,
                 explained["parameters"],
+                low_ms=low,
+                high_ms=high,
             )
         )
     known = [row.predicted_ms for row in rows if row.predicted_ms is not None]
@@ -228,9 +258,11 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             f"profile {profile.name!r} knows none of the network's operators ({kinds}); it knows "
             f"{', '.join(profile.models)}. Profile the device with these kinds: fdi profile --kinds ..."
         )
+    total_ms = profile.overhead_ms + sum(known)
+    below, above = combined(spreads) if spreads is not None else (None, None)
     shares = np.divide(covered, total, out=np.ones(2), where=total > 0)
     return LatencyReport(
-        total_ms=profile.overhead_ms + sum(known),
+        total_ms=total_ms,
         coverage=float(shares.min()),
         coverage_flops=float(shares[0]),
         coverage_memory=float(shares[1]),
@@ -239,7 +271,52 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
         fetch_ms=fetch_ms,
         warnings=list(warnings),
         profile=profile.name,
+        low_ms=None if below is None else total_ms - below,
+        high_ms=None if above is None else total_ms + above,
     )
+
+
+def _explanations(operators: Sequence[Operator]) -> list[dict[str, float]]:
+    """The explanatory variables of each operator; those of a kind are computed together."""
+    found: dict[int, dict[str, float]] = {}
+    places: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for i, operator in enumerate(operators):
+        if operator.kind in KINDS and operator.dims:
+            places.setdefault((operator.kind, tuple(operator.dims)), []).append(i)
+        else:
+            found[i] = operator.explained
+    for (kind, names), rows in places.items():
+        dims = {name: np.array([operators[i].dims[name] for i in rows], float) for name in names}
+        for i, values in zip(rows, KINDS[kind].explain(dims).tolist(), strict=True):
+            found[i] = dict(zip(EXPLANATORY, values, strict=True))
+    return [found[i] for i in range(len(operators))]
+
+
+class _Price(NamedTuple):
+    """What a time model says of one operator: its time with weights in the caches, and where that is from."""
+
+    cached_ms: float
+    leaf: int
+    ends: tuple[float, float] | None
+    rule: str
+
+
+def _prices(operators: Sequence[Operator], profile: DeviceProfile) -> dict[int, _Price]:
+    """The price of each operator that can have one, by position; operators of a kind together."""
+    found: dict[int, _Price] = {}
+    for kind, model in profile.models.items():
+        places = [i for i, o in enumerate(operators) if o.kind == kind and not o.problem]
+        if not places:
+            continue
+        complete = [KINDS[kind].complete(operators[i].dims) for i in places]
+        dims = {name: np.array([each[name] for each in complete], float) for name in KINDS[kind].dimensions}
+        times, leaves = model.predict_ms(dims).tolist(), model.leaf_of(dims).tolist()
+        ends = model.interval_of(dims)
+        rules = {leaf: rule_text(model.tree, leaf).text for leaf in set(leaves)}
+        for row, (place, leaf) in enumerate(zip(places, leaves, strict=True)):
+            both = None if ends is None else (float(ends[0][row]), float(ends[1][row]))
+            found[place] = _Price(times[row], leaf, both, rules[leaf])
+    return found
 
 
 def _with_energy(report: LatencyReport, energies: LatencyReport) -> LatencyReport:

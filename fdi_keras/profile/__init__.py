@@ -8,13 +8,9 @@ from fdi_keras.profile.files import (
     profile_folder,
 )
 from fdi_keras.profile.learn import learn_profile, refit
-from fdi_keras.profile.measure import (
-    campaign_journal,
-    default_profile_path,
-    profile_device,
-    profile_devices,
-)
+from fdi_keras.profile.measure import profile_device, profile_devices
 from fdi_keras.profile.profile import DeviceProfile, EnergyPart, FailedProbe, MeasurementTable
+from fdi_keras.profile.station import campaign_journal, default_profile_path
 
 __all__ = [
     "DeviceProfile",

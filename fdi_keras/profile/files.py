@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from fdi_keras.errors import ProfileInvalidError, ProfileNotFoundError, StorageError
+from fdi_keras.errors import ProfileInvalidError, ProfileNotFoundError, StorageError, UsageError
 from fdi_keras.profile.profile import DeviceProfile
 
 SUFFIX = ".json"
@@ -110,6 +110,15 @@ def check_writable(path: str | PathLike[str]) -> None:
         raise _storage_error(path, error.strerror) from error
     finally:
         _remove(probe)
+
+
+def check_not_bundled(path: str | PathLike[str]) -> None:
+    """UsageError for a file that was installed with the library: those stay as they are."""
+    path = Path(path)
+    if path.resolve().parent == _bundle().resolve():
+        raise UsageError(
+            f"profile {path.stem!r} came with fdi-keras and stays as it is: name another file with --out."
+        )
 
 
 def _profiles_in(folder: Path) -> dict[str, Path]:

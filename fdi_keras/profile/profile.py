@@ -29,7 +29,7 @@ RESULTS = ("group", "median_ms", "iqr_ms", "min_ms", "runs")
 ENERGY_RESULTS = ("group", "energy_mj")
 
 #: What is left of a measurement when the cost of an invocation is taken off, at least (our choice).
-LEAST_SHARE = 0.01
+LEAST_SHARE = 0.002
 
 
 class MeasurementTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,6 +33,8 @@ from fdi_keras.errors import (
     ToolHungError,
 )
 from fdi_keras.journal import Journal, set_aside
+from fdi_keras.profiling.active import work_of
+from fdi_keras.profiling.copies import alone, copies_of
 from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.energy import Energy, energy_of
 from fdi_keras.profiling.lock import DeviceLock
@@ -211,7 +213,7 @@ class _Campaign:
             self._done.update(records.verified)
             # Superseded before the kill and not yet measured again.
             self._redo = set(records.repeats) - set(self._done) - self._failed
-        self._work = work or Work(plan, {*self._done, *self._failed})
+        self._work = work or work_of(plan, records)
         self._losses: dict[int, int] = {}
         self._under_way = -1
         self._in_a_row = 0
@@ -290,7 +292,7 @@ class _Campaign:
         """Time each; :attr:`_under_way` is the index of the one that the device has in hand."""
         if not batch:
             return
-        results = self._runner.time_many([build_probe(c.kind, c.dims) for _, c in batch])
+        results = self._runner.time_many([build_probe(c.kind, c.dims, copies=copies_of(c)) for _, c in batch])
         for self._under_way, _ in batch:
             yield self._under_way, next(results)
         next(results, None)  # the runner's own end of the batch
@@ -305,15 +307,19 @@ class _Campaign:
     def _record(self, index: int, configuration: Configuration, result: Timing | MeasurementError) -> None:
         kind, dims, group = configuration
         self._redo.discard(index)
-        self._work.finish(index)
         if isinstance(result, MeasurementError):
+            self._work.finish(index)
             self._journal.write("failure", index=index, kind=kind, dims=dims, reason=str(result))
             self._failed.add(index)
             self._in_a_row += 1
         else:
+            assert self._overhead_ms is not None
+            copies = copies_of(configuration)
+            one = alone(result, copies, self._overhead_ms)
             measurement = Measurement(
-                index, kind, dims, group, result.median_ms, result.iqr_ms, result.min_ms, result.runs
+                index, kind, dims, group, one.median_ms, one.iqr_ms, one.min_ms, one.runs, copies
             )
+            self._work.finish(index, one.median_ms - self._overhead_ms)
             if self._plan.counters:
                 measurement = self._counted(measurement)
             self._journal.write("measurement", **msgspec.structs.asdict(measurement))
@@ -450,6 +456,8 @@ class _Campaign:
             slow = [i for i, closed in self._done.items() if closed is None or closed > SLOWER * took_ms]
             self._warn("the computer got faster", took_ms)
             self._supersede(slow, self._slowness(took_ms))
+            self._overhead_ms = None
+            self._measure_overhead()
         self._baseline = took_ms if self._baseline is None else min(self._baseline, took_ms)
         for index, closed in self._done.items():
             if closed is None:
@@ -537,8 +545,8 @@ class _Campaign:
     def _total(self) -> int | None:
         done, rate = len(self._done) + len(self._failed), self._rate()
         limits = []
-        if self._plan.measurements is not None:
-            limits.append(self._plan.measurements)
+        if self._work.total is not None:
+            limits.append(self._work.total)
         if self._plan.minutes is not None and rate:
             left_s = max(0.0, 60 * self._plan.minutes - self._earlier_s - self._seconds() + self._away_s)
             limits.append(done + round(rate * left_s))

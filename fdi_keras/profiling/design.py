@@ -94,7 +94,7 @@ def planned(kinds: Sequence[str] | None, count: int) -> dict[str, int]:
     {'conv2d': 44, 'softmax': 6}
     """
     names = check_kinds(kinds)
-    counts = collections.Counter(itertools.islice(_order(names), count))
+    counts = collections.Counter(itertools.islice(kind_order(names), count))
     return {name: counts[name] for name in names}
 
 
@@ -124,11 +124,12 @@ def within_limits(kind: str, dims: Dims) -> bool:
 def _turns(kinds: list[str], seed: int) -> Iterator[Configuration]:
     """The kind that is furthest behind its share goes next, once all have their head start."""
     sources = {name: _of_kind(name, seed) for name in kinds}
-    for name in _order(kinds):
+    for name in kind_order(kinds):
         yield next(sources[name])
 
 
-def _order(kinds: list[str]) -> Iterator[str]:
+def kind_order(kinds: list[str]) -> Iterator[str]:
+    """The kinds of an endless design in their turns, by their shares."""
     shares = {name: SHARES.get(name, OTHER_SHARE) for name in kinds}
     taken = dict.fromkeys(kinds, 0)
     while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -121,6 +122,25 @@ class ModelBuilder:
         """Tensors that the subgraph gives back."""
         self._graph.outputs = list(outputs)
 
+    def repeat(self, outputs: Sequence[int], copies: int) -> list[int]:
+        """Have all operators so far executed ``copies`` times, on the same inputs and constants.
+
+        Returns:
+            The outputs of every copy, those given first.
+        """
+        once = list(self._graph.operators)
+        found = list(outputs)
+        for _ in range(copies - 1):
+            copied: dict[int, int] = {}
+            for operator in once:
+                twin = copy(operator)
+                twin.inputs = np.array([copied.get(i, i) for i in operator.inputs], np.int32)
+                twin.outputs = np.array([self._twin(i) for i in operator.outputs], np.int32)
+                copied.update(zip(operator.outputs.tolist(), twin.outputs.tolist(), strict=True))
+                self._graph.operators.append(twin)
+            found += [copied[i] for i in outputs]
+        return found
+
     def finish(self, outputs: Sequence[int]) -> bytes:
         """The content of the ``.tflite`` file."""
         import flatbuffers
@@ -150,6 +170,13 @@ class ModelBuilder:
         tensor.name = f"t{len(self._graph.tensors)}"
         tensor.buffer = buffer
         self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _twin(self, index: int) -> int:
+        """Another tensor like this one."""
+        twin = copy(self._graph.tensors[index])
+        twin.name = f"t{len(self._graph.tensors)}"
+        self._graph.tensors.append(twin)
         return len(self._graph.tensors) - 1
 
     def _code(self, name: str) -> int:

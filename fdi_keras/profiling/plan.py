@@ -25,6 +25,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         design_version: of the sequence of configurations.
         energy_minutes: measure energies for so long after the times; None: none.
         counters: count cache references and misses of every probe, which takes about twice the time.
+        active: what is timed next is chosen by what was timed so far, see ``active.py``; ``measurements``
+            is then how many in all.
     """
 
     kinds: list[str] | None = None
@@ -34,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     design_version: int = DESIGN_VERSION
     energy_minutes: float | None = None
     counters: bool = False
+    active: bool = False
 
     def checked(self) -> Plan:
         """The plan with its kinds spelt out, and :data:`DEFAULT_MINUTES` when it has no limit.

@@ -33,8 +33,10 @@ SAME, VALID = 0, 1  # as the format numbers them
 NO_ACTIVATION, RELU = 0, 1
 
 
-def build_probe(kind: str, dims: Dims, seed: int = 0, weights: Weights | None = None) -> bytes:
-    """A ``.tflite`` model of one operator.
+def build_probe(
+    kind: str, dims: Dims, seed: int = 0, weights: Weights | None = None, copies: int = 1
+) -> bytes:
+    """A ``.tflite`` model of one operator, or of several that are the same.
 
     Args:
         kind: one of :data:`fdi_keras.operators.KINDS`.
@@ -44,6 +46,7 @@ def build_probe(kind: str, dims: Dims, seed: int = 0, weights: Weights | None = 
             layout: kernel and bias of conv2d ``(k, k, in, out)``, depthwise_conv2d
             ``(k, k, channels, 1)`` and dense ``(in, out)``; the one vector of an add
             or mul with a constant; kernel, recurrent kernel and bias of recurrent kinds.
+        copies: how many; each has an output of its own, they share inputs and weights.
 
     Raises:
         UsageError: an unknown kind, a dimension that is missing, unknown or impossible.
@@ -53,7 +56,7 @@ def build_probe(kind: str, dims: Dims, seed: int = 0, weights: Weights | None = 
     builder = ModelBuilder()
     given = list(weights) if weights is not None else _random_weights(kind, full, seed)
     output = _BUILDERS[kind](builder, full, [np.asarray(w, np.float32) for w in given])
-    return builder.finish([output])
+    return builder.finish(builder.repeat([output], copies))
 
 
 def build_overhead_probe() -> bytes:

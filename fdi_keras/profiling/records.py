@@ -23,6 +23,7 @@ class Measurement(msgspec.Struct, frozen=True):
         kind, dims, group: see :class:`fdi_keras.profiling.design.Configuration`.
         median_ms, iqr_ms, min_ms, runs: see :class:`fdi_keras.devices.Timing`. The
             cost of an invocation is still in them.
+        copies: of the operator that the probe held; the times are those of one.
         energy_mj: of one inference, that of an invocation in it; None where it was not measured.
         cache_references, cache_misses: of one inference, where they were counted.
     """
@@ -35,6 +36,7 @@ class Measurement(msgspec.Struct, frozen=True):
     iqr_ms: float
     min_ms: float
     runs: int
+    copies: int = 1
     energy_mj: float | None = None
     cache_references: float | None = None
     cache_misses: float | None = None
@@ -98,6 +100,7 @@ class Records:
             "processor": (self.device.name, device.name),
             "seed": (self.plan.seed, plan.seed),
             "design version": (self.plan.design_version, plan.design_version),
+            "active design": (self.plan.active, plan.active),
             "kinds": (_listed(self.plan.kinds), _listed(plan.kinds)),
         }
         for name in Runtime.__struct_fields__:

@@ -21,6 +21,7 @@ class Work:
     Args:
         plan: how far the design goes.
         done: places in the design that need not be timed.
+        elsewhere: likewise, those that an earlier profile has.
 
     What is taken is either finished or given back. Whoever finds nothing left waits for what
     others still have: they may give it back.
@@ -35,14 +36,20 @@ class Work:
         [2]
     """
 
-    def __init__(self, plan: Plan, done: Collection[int] = ()):
+    def __init__(self, plan: Plan, done: Collection[int] = (), elsewhere: Collection[int] = ()):
         self._measurements = plan.measurements
+        self._elsewhere = len(elsewhere)
         self._changed = threading.Condition()
         self._fresh: Iterator[Item] = enumerate(configurations(plan.kinds, plan.seed))
         self._known: dict[int, Configuration] = {}
         self._returned: list[int] = []
         self._out: dict[int, int] = {}  # taken and not yet finished, by the thread that took it
-        self._done = set(done)
+        self._done = {*done, *elsewhere}
+
+    @property
+    def total(self) -> int | None:
+        """How many there are to time in all; None where only time ends a campaign."""
+        return None if self._measurements is None else self._measurements - self._elsewhere
 
     def take(self, count: int) -> list[Item]:
         """Up to ``count`` configurations, those that were given back first; none when all is finished."""
@@ -54,8 +61,8 @@ class Work:
                     return found
                 self._changed.wait(1.0)
 
-    def finish(self, index: int) -> None:
-        """It has a result."""
+    def finish(self, index: int, ms: float | None = None) -> None:
+        """It has a result: the time in ms of its operator alone, or None when it failed."""
         with self._changed:
             self._out.pop(index, None)
             self._changed.notify_all()
@@ -77,6 +84,10 @@ class Work:
         if self._returned:
             index = heapq.heappop(self._returned)
             return index, self._known[index]
+        return self._fresh_item()
+
+    def _fresh_item(self) -> Item | None:
+        """The next that nobody had yet."""
         if self._measurements is not None and len(self._known) >= self._measurements:
             return None
         for index, configuration in self._fresh:
@@ -116,11 +127,11 @@ class Share(Work):
     def take(self, count: int) -> list[Item]:
         return super().take(count) or self._common.take(count)
 
-    def finish(self, index: int) -> None:
+    def finish(self, index: int, ms: float | None = None) -> None:
         if index in self._own:
-            super().finish(index)
+            super().finish(index, ms)
         else:
-            self._common.finish(index)
+            self._common.finish(index, ms)
 
     def give_back(self, indices: Iterable[int]) -> None:
         indices = list(indices)

@@ -1,25 +1,29 @@
-"""The main job from nothing to measured times: the real demo, with fewer epochs and measurements."""
+"""The main job from nothing to measured times: the real demo, with a smaller network and fewer epochs."""
 
+import functools
 import json
 
 import keras
 import pytest
 
 import fdi_keras.cli.demo as demo
+import fdi_keras.cli.demo_network as demo_network
+from fdi_keras.journal import journal_path
 
 STAGES = ["trained", "pruned", "grown", "fine-tuned", "uniform"]
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    for name in ("TRAIN_EPOCHS", "TUNE_EPOCHS"):
-        monkeypatch.setattr(demo, name, 2)
-    monkeypatch.setattr(demo, "STEER_EPOCHS", 5)
+    for name, epochs in (("TRAIN", 2), ("STEER", 3), ("TUNE", 2)):
+        monkeypatch.setattr(demo, f"{name}_EPOCHS", epochs)
+    two_stages = functools.partial(demo_network.residual_network, widths=(24, 48))
+    monkeypatch.setattr(demo_network, "residual_network", two_stages)
 
 
 def test_the_whole_job(fdi, tmp_path):
     folder = tmp_path / "demo"
-    answer = fdi("demo", "--out", folder, "--minutes", "0.3", "--json")
+    answer = fdi("demo", "--out", folder, "--minutes", "0.2", "--json")
     assert answer.status == 0, answer.err
     document = json.loads(answer.out)
     rows = {row["stage"]: row for row in document["stages"]}
@@ -39,6 +43,10 @@ def test_the_whole_job(fdi, tmp_path):
     events = [json.loads(line)["event"] for line in (folder / "session.jsonl").read_text().splitlines()]
     assert events[0] == "started"
     assert {"epoch", "finished", "prune", "grow", "export", "measured"} <= set(events)
+    followed = journal_path("sessions", "demo")
+    assert followed.read_bytes() == (folder / "session.jsonl").read_bytes(), (
+        "the dashboard shows it meanwhile"
+    )
     assert json.loads((folder / "results.json").read_text())["stages"] == document["stages"]
 
 

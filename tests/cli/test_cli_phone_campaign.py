@@ -89,11 +89,38 @@ def test_choices_for_phones_are_refused_on_this_computer(fdi, tmp_path):
         assert "a choice for phones" in answer.err
 
 
-def test_energy_of_a_plugged_phone_is_refused_in_words(on, phone):
+@pytest.fixture
+def journals(tmp_path, monkeypatch):
+    """Lists the journals of this test's campaigns alone."""
+    monkeypatch.setenv("FDI_STATE", str(tmp_path / "state"))
+    return lambda: list((tmp_path / "state" / "campaigns").glob("*.jsonl"))
+
+
+def test_energy_that_a_phone_cannot_give_is_refused_before_anything_is_timed(on, phone, journals):
+    words = ("profile", "--device", phone.serial, "--budget", "6", "--kinds", "relu", "--energy", "0.05")
     phone.write("battery", battery(charging=True))
-    answer = on(
-        "profile", "--device", phone.serial, "--budget", "6", "--kinds", "relu", "--energy", "0.05", "--json"
-    )
+    plugged = on(*words)
+    phone.write("battery", battery())
+    (phone.root / "sys/class/power_supply/battery/current_now").unlink()
+    unreadable = on(*words)
+    for answer, why in ((plugged, "Unplug it and measure over Wi-Fi"), (unreadable, "current_now be read")):
+        assert (answer.status, answer.out) == (1, "")
+        assert why in answer.err
+        assert answer.err.count("\n") == 1
+    assert journals() == []
+
+
+def test_times_go_on_on_a_phone_that_was_plugged_in_since(on, phone, journals):
+    words = ("profile", "--device", phone.serial, "--kinds", "relu", "--json")
+    assert on(*words, "--budget", "6").status == 0
+    (journal,) = journals()
+    text = journal.read_text()
+    assert text.count('"energy_minutes":null') == 1
+    journal.write_text(text.replace('"energy_minutes":null', '"energy_minutes":0.05'))
+    phone.write("battery", battery(charging=True))
+    answer = on(*words, "--budget", "8", "--resume")
     assert answer.status == 0, answer.err
-    (warning,) = (w for w in json.loads(answer.out)["warnings"] if "energy of an invocation" in w)
+    document = json.loads(answer.out)
+    assert document["measurements"] == 8
+    (warning,) = (w for w in document["warnings"] if "energy of an invocation" in w)
     assert "Unplug it and measure over Wi-Fi" in warning

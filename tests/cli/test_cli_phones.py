@@ -1,5 +1,6 @@
 """The verbs for phones: devices, doctor, connect, pair."""
 
+import io
 import json
 import os
 import pty
@@ -9,6 +10,8 @@ import time
 
 import pytest
 from stand_in_phone import free_port
+
+from fdi_keras.devices.adb.steady import SteadyPhone
 
 
 @pytest.fixture
@@ -38,6 +41,25 @@ def test_devices_lists_phones(fdi, adb, make_phone):
     assert (states["local"], states[phone.serial], states[shy.serial]) == ("ready", "ready", "unauthorized")
 
 
+def test_devices_restores_what_a_campaign_that_died_has_left(fdi, adb, phone, link):
+    assert "after a campaign" not in fdi("devices", *adb).err
+    steady = SteadyPhone(link)
+    steady.__enter__()
+    assert "after a campaign" not in fdi("devices", *adb).err, "it is still being measured"
+    assert phone.setting("stay_on_while_plugged_in") == "7"
+    link.push("/bin/sleep", "/data/local/tmp/fdi/bin/benchmark_model", 0o755)
+    link.run("/data/local/tmp/fdi/bin/benchmark_model 100 > /dev/null 2>&1 &")
+    steady._lock.release()  # as the death of its process does
+    answer = fdi("devices", *adb)
+    assert answer.status == 0
+    assert answer.err.count("\n") == 1
+    assert answer.err.startswith(f"phone {phone.serial}")
+    assert "after a campaign that died: ended what was still running" in answer.err
+    assert phone.setting("stay_on_while_plugged_in") == "0"
+    assert phone.processes() == []
+    assert fdi("devices", *adb).err == ""
+
+
 def test_devices_fit_eighty_columns(fdi, adb, make_phone, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     make_phone("a")
@@ -57,12 +79,25 @@ def test_devices_without_adb(fdi, monkeypatch, tmp_path):
     assert [device["id"] for device in json.loads(fdi("devices", "--json").out)] == ["local"]
 
 
-def test_wrong_addresses_are_wrong_use(fdi):
-    for args in (("devices", "--adb", "a b"), ("connect", "nowhere:x"), ("pair", "host:1", "12")):
-        answer = fdi(*args, *(() if args[0] == "devices" else ("--adb", f"127.0.0.1:{free_port()}")))
-        assert answer.err.count("\n") == 1
-        assert answer.status in (1, 2)
-    assert fdi("devices", "--adb", "a b").status == 2
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("devices", "--adb", "a b"),
+        ("connect", "nowhere:x"),
+        ("pair", "nonsense"),
+        ("pair", "host:1", "12"),
+        ("pair", "nonsense", "123456"),
+    ],
+)
+def test_wrong_addresses_are_wrong_use(fdi, monkeypatch, args):
+    """Said before an adb server is started or asked, and before a code is asked for."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("123456\n"))
+    nobody = () if args[0] == "devices" else ("--adb", f"127.0.0.1:{free_port()}")
+    answer = fdi(*args, *nobody)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert "received" in answer.err
+    assert "Pairing code" not in answer.err
 
 
 def test_what_a_phone_says_cannot_steer_the_screen(fdi, adb, make_phone):

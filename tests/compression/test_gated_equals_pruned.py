@@ -1,27 +1,24 @@
 """A gated network, the network pruned from it, and the original agree."""
 
-import os
-
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from random_networks import open_random_gates, random_network
+from searching import examples
 
 import fdi_keras as fdi
 from fdi_keras.compression.gates import gate_widths
 from fdi_keras.errors import NothingToPruneError
 from fdi_keras.networks import find_channel_spaces, read_graph
 
-EXAMPLES = int(os.environ.get("FDI_EXAMPLES", "40"))
-
 
 def outputs(model, x):
     return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(40, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_pruning_a_random_network_is_exact(data, seed):
     network = random_network(data.draw)
@@ -51,7 +48,7 @@ def test_pruning_a_random_network_is_exact(data, seed):
     assert small.count_params() <= network.count_params()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(10, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_growing_back_to_the_origin_restores_its_output(data, seed):
     """With every channel regained and the kept gates fully open, nothing was lost."""

@@ -151,8 +151,10 @@ def test_child_ends_with_its_parent():
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
+        assert child.is_running()
         parent.kill()
     child.wait(timeout=10)
+    assert not child.is_running()
 
 
 def test_child_that_cannot_start_says_why(monkeypatch):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from fdi_keras.devices import DeviceInfo, LocalDevice, list_devices, open_device
+from fdi_keras.devices import DeviceInfo, LocalDevice, RuntimeChoice, list_devices, open_device
 from fdi_keras.devices.local import _processor_of_linux
 from fdi_keras.errors import DeviceNotFoundError, UsageError
 
@@ -28,11 +28,11 @@ def test_unknown_device_names_the_known_ones():
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
 def test_threads_must_be_a_positive_whole_number(threads):
     with pytest.raises(UsageError, match="threads must be"):
-        LocalDevice().open(threads)
+        LocalDevice().open(RuntimeChoice(threads=threads))
 
 
 def test_runner_says_what_it_runs_on():
-    runtime = LocalDevice().open(threads=2).runtime
+    runtime = LocalDevice().open(RuntimeChoice(threads=2)).runtime
     assert (runtime.name, runtime.delegate, runtime.threads) == ("litert", "xnnpack", 2)
     assert runtime.version[0].isdigit()
 

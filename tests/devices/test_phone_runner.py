@@ -7,7 +7,7 @@ import psutil
 import pytest
 from stand_in_phone import quiet_environment
 
-from fdi_keras.devices import Timing
+from fdi_keras.devices import RuntimeChoice, Timing
 from fdi_keras.devices.adb.left_over import running
 from fdi_keras.devices.adb.phone import FOLDER
 from fdi_keras.devices.phone import Phone, cpu_mask
@@ -34,7 +34,9 @@ FAST = {"budget_s": 0.02, "warmup_s": 0.0}
 @pytest.fixture
 def opened(phone, adb_server, tool):
     """``opened(**choices)``: a runner of the phone."""
-    return lambda **choices: Phone(phone.serial, adb_server.server).open(benchmark_model=tool, **choices)
+    return lambda **choices: Phone(phone.serial, adb_server.server).open(
+        RuntimeChoice(benchmark_model=tool, **choices)
+    )
 
 
 def stay_on(phone):
@@ -167,7 +169,7 @@ def test_the_default_adb_server_is_started_again(own_adb_server, make_phone, too
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(own_adb_server.port))
     phone = make_phone("other", server=own_adb_server)
-    with Phone(phone.serial, own_adb_server.server).open(benchmark_model=tool) as runner:
+    with Phone(phone.serial, own_adb_server.server).open(RuntimeChoice(benchmark_model=tool)) as runner:
         own_adb_server.kill()
         with pytest.raises(DeviceGoneError):
             runner.time(CONV, **FAST)
@@ -220,7 +222,7 @@ def test_what_a_phone_is_not_ready_for_is_said_before_anything_is_changed(
         Phone(strange.serial, adb_server.server).open()
     shy = make_phone("shy", auth="ask")
     with pytest.raises(DeviceError, match=r"is not ready: (unauthorized|offline|being)"):
-        Phone(shy.serial, adb_server.server).open(benchmark_model=tool)
+        Phone(shy.serial, adb_server.server).open(RuntimeChoice(benchmark_model=tool))
 
 
 def test_cores_are_told_by_their_clocks(phone, opened, link):
@@ -240,7 +242,7 @@ def test_cores_are_told_by_their_clocks(phone, opened, link):
 
 def test_old_phones_are_given_small_scripts(make_phone, adb_server, tool):
     old = make_phone("old", features=("cmd",))
-    with Phone(old.serial, adb_server.server).open(benchmark_model=tool) as runner:
+    with Phone(old.serial, adb_server.server).open(RuntimeChoice(benchmark_model=tool)) as runner:
         assert len([t for t in runner.time_many([DENSE] * 9) if isinstance(t, Timing)]) == 9
     assert all(len(service) < 4096 for service in old.opened if service.startswith(("shell", "exec")))
 

@@ -1,8 +1,9 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from searching import examples
 from sklearn.linear_model import LinearRegression
 
 from fdi_keras.errors import CampaignError, UsageError
@@ -163,7 +164,7 @@ def test_configurations_and_groups_share_a_fold(channels, folds, seed, grouped):
     )
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(st.integers(0, 99))
 def test_test_rows_are_never_seen(seed):
     dims, times = campaign(60, seed=seed)
@@ -192,13 +193,15 @@ def test_another_form_may_bring_columns_of_its_own(monkeypatch):
         "blocks",
         linear=lambda kind, dims, times, groups: (*EXPLANATORY, "flops@16"),
         knows=lambda kind, name: name == "flops@16",
-        column=lambda kind, dims, name: kind.explain(
-            {**dims, "out_channels": np.ceil(np.asarray(dims["out_channels"]) / 16) * 16}
-        )[:, 0],
+        columns=lambda kind, dims, names: {
+            names[0]: kind.explain(
+                {**dims, "out_channels": np.ceil(np.asarray(dims["out_channels"]) / 16) * 16}
+            )[:, 0]
+        },
     )
     monkeypatch.setitem(FORMS, "blocks", blocks)
     dims, _ = campaign(200, seed=6)
-    times = 0.01 + 1e-8 * blocks.column(KIND, {**KIND.defaults, **dims}, "flops@16")
+    times = 0.01 + 1e-8 * blocks.columns(KIND, {**KIND.defaults, **dims}, ["flops@16"])["flops@16"]
     model = fit_time_model("conv2d", dims, times, form="blocks")
     model.validate()
     assert model.tree.features == [*KIND.features, "flops@16"]

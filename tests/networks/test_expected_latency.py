@@ -1,16 +1,20 @@
 """Operators as tables of coefficients."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdi_keras.networks.expected_latency import TERMS, _Table
+from fdi_keras.execution_time import Leaf, Tree
+from fdi_keras.execution_time.columns import PIXELS, compute, knows
+from fdi_keras.networks.expected_latency import ONE, X, Y, _Table
 from fdi_keras.operators import EXPLANATORY, KINDS
 
 
 @given(st.sampled_from(sorted(KINDS)), st.data())
-def test_every_explanatory_variable_is_a_polynomial_of_second_degree_in_the_channels(name, data):
+def test_every_column_is_a_polynomial_of_second_degree_in_the_channels(name, data):
     kind = KINDS[name]
     dims = {d: data.draw(st.integers(8, 200), d) for d in kind.dimensions}
     dims |= {
@@ -18,12 +22,15 @@ def test_every_explanatory_variable_is_a_polynomial_of_second_degree_in_the_chan
     }
     if kind.windowed:
         dims |= {"kernel": data.draw(st.integers(1, 7)), "stride": data.draw(st.integers(1, 3))}
-    x = dims[kind.channels[0]] if len(kind.channels) > 1 else 0
-    y = dims[kind.channels[-1]]
-    t = data.draw(st.sampled_from([y, -(-y // 16) * 16]))
-    terms = np.array([float(x) ** a * float(y) ** b * float(t) ** c for a, b, c in TERMS])
-    for i, variable in enumerate(EXPLANATORY):
-        plain = _Table._coefficients(kind, dims, variable) @ terms
-        assert plain == pytest.approx(kind.explain(dims)[0, i], rel=1e-9, abs=1e-3)
-        tiled = _Table._coefficients(kind, dims, f"{variable}@16") @ terms
-        assert tiled == pytest.approx(kind.explain({**dims, kind.channels[-1]: t})[0, i], rel=1e-9, abs=1e-3)
+    tiles = data.draw(st.sampled_from(["", "@16", f"@16,{kind.channels[0]}:8", "@4,pixels:7", "@pixels:3"]))
+    candidates = [f"{base}{tiles}" for base in EXPLANATORY]
+    candidates += [PIXELS, f"flops/{kind.channels[0]}{tiles}", f"{kind.channels[-1]}@32"]
+    names = [n for n in candidates if knows(kind, n)]
+    model = SimpleNamespace(kind=name, tree=Tree(names, [], Leaf(0.0, {}, samples=1, mape=0.0)))
+    table = _Table(model, dims)
+    numbers = {ONE: 1.0, X: float(dims[kind.channels[0]]), Y: float(dims[kind.channels[-1]])}
+    for i, (number, tile) in enumerate(table.tiles):
+        numbers[3 + i] = np.ceil(numbers[number] / tile) * tile
+    for column, expected in compute(kind, dims, names).items():
+        got = sum(v * numbers[a] * numbers[b] for (a, b), v in table.coefficients(column).items())
+        assert got == pytest.approx(float(expected[0]), rel=1e-9, abs=1e-3)

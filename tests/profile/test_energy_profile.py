@@ -44,7 +44,9 @@ def records(tmp_path_factory):
     for index, (kind, dims, group) in enumerate(design(kinds, 120)):
         ms, mj = time_ms(kind, dims) + made.overhead_ms, energy_mj(kind, dims) + OVERHEAD_MJ
         energy = mj if kind == "relu" or index % 2 else None  # only some probes are run long enough for it
-        made.measurements[index] = Measurement(index, kind, dims, group, ms, 0.01 * ms, 0.99 * ms, 50, energy)
+        made.measurements[index] = Measurement(
+            index, kind, dims, group, ms, 0.01 * ms, 0.99 * ms, 50, energy_mj=energy
+        )
     return made
 
 

@@ -5,8 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from searching import examples
 
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import KINDS
@@ -30,13 +31,13 @@ def large():
     return design(None, 4000)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(kinds=SOME_KINDS, seed=st.integers(0, 2**32), count=st.integers(0, 60), more=st.integers(0, 60))
 def test_a_longer_design_begins_with_the_shorter_one(kinds, seed, count, more):
     assert design(kinds, count + more, seed)[:count] == design(kinds, count, seed)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(kinds=SOME_KINDS, seed=st.integers(0, 2**32))
 def test_every_configuration_is_a_valid_probe_within_limits(kinds, seed):
     for kind, dims, _ in design(kinds, 150, seed):

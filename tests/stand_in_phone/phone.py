@@ -299,6 +299,10 @@ class StandInPhone:
             await asyncio.sleep(0.01)
         for shell in self.started:
             shell.close()
+        for _ in range(500):  # a busy computer takes its time to end what was killed
+            if all(shell.get_returncode() is not None for shell in self.started):
+                break
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.01)  # for what closing has put off
 
     async def _open_listener(self) -> None:

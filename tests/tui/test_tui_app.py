@@ -136,6 +136,9 @@ async def test_an_export_that_cannot_be_written_is_told(make_app, state, tmp_pat
         await until_shown(pilot, "hot-one")
         await pilot.press("e")
         await until_shown(pilot, "cannot be")
+        assert "R58M12ABCDE" in screen_text(app), "the room is still there"
+    assert list(tmp_path.rglob("fdi-*.csv")) == []
+    assert app.faults == []
 
 
 @in_loop
@@ -145,8 +148,10 @@ async def test_a_fault_is_named_and_the_room_goes_on(make_app, state, monkeypatc
         await until_shown(pilot, "hot-one")
         monkeypatch.setattr(app.screen, "refresh_data", lambda: {}["[red]gone"])
         await until_shown(pilot, "not up to date: KeyError: '[red]gone'")
+        assert {repr(fault) for fault in app.faults} == {"KeyError('[red]gone')"}
         monkeypatch.undo()
         await until(pilot, lambda: "not up to date" not in screen_text(app))
+        assert "hot-one" in screen_text(app)
 
 
 @in_loop
@@ -160,7 +165,9 @@ async def test_mouse_goes_to_rooms_and_sorts(make_app, state):
         await until(pilot, lambda: app.room == "devices")
         await pilot.click("#devices", offset=(2, 0))
         table = app.screen.query_one(RowTable)
+        unsorted = table.keys_shown
         await until(pilot, lambda: table.keys_shown == sorted(table.keys_shown, key=str.lower))
+        assert sorted(unsorted) == sorted(table.keys_shown), "no row is lost or added by it"
 
 
 @in_loop

@@ -8,15 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import hostile
 import pytest
-from fdi_tui.data.campaigns import Campaign, CampaignFollower, Campaigns
+from fdi_tui.data.campaigns import CampaignFollower, Campaigns
 from fdi_tui.data.control import interrupt, resume_arguments
 from fdi_tui.data.starting import profile_arguments, wrong_with
+from fdi_tui.screens import campaign_text as say
 from fdi_tui.sources import fdi_command
 from fdi_tui.widgets.table import RowTable
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from fdi_tui.widgets.times import first_dimension, most_alike
+from hypothesis import example, given
 from screens import in_loop, screen_text, until, until_shown
+from searching import examples
 
 from fdi_keras.journal import Journal
 from fdi_keras.profiling import read_records
@@ -70,41 +73,51 @@ def test_repeats_failures_waits_and_restarts_are_counted(tmp_path):
     assert campaign.seconds(time.time(), True) >= 30.0
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=10,
-)
 FIELDS = ("device", "runtime", "plan", "index", "kind", "dims", "median_ms", "iqr_ms", "reason", "indices", "seconds",
-          "waited_s", "away_s", "good", "message", "overhead_ms", "pid", "host", "time", "total")  # fmt: skip
-NAMES = ("started", "resumed", "measurement", "failure", "superseded", "waiting", "gone", "back", "reference",
-         "warning", "overhead", "progress", "finished", "failed", "interrupted", "else")  # fmt: skip
+          "waited_s", "away_s", "good", "message", "overhead_ms", "pid", "host", "time", "total", "measurements",
+          "failures", "name")  # fmt: skip
+NAMES = ("started", "resumed", "measurement", "measurement", "failure", "superseded", "waiting", "gone", "back",
+         "reference", "warning", "overhead", "progress", "finished", "failed", "interrupted", "else")  # fmt: skip
 
 
-@given(
-    st.lists(
-        st.builds(
-            lambda name, fields: {**fields, "event": name},
-            st.sampled_from(NAMES),
-            st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6),
-        ),
-        max_size=12,
-    )
-)
-@settings(max_examples=150, deadline=None)
-def test_no_event_raises_and_what_is_kept_is_clean(events):
-    campaign = Campaign(Path("x.jsonl"))
-    for event in events:
-        if not isinstance(event.get("time", 0.0), int | float) or isinstance(event.get("time"), bool):
-            del event["time"]  # as the reader of journals has it
-        campaign.take(event)
-    now = time.time()
-    for _ in (campaign.standing(now), campaign.total(now), campaign.left_s(now), campaign.planned(20)):
+@given(hostile.journal("campaign", NAMES, FIELDS))
+@example(b'{"event":"started","schema_version":1,"kind":"campaign","host":"\\u001b[2J"}\n')
+@examples(60)
+def test_no_journal_stops_what_is_said_of_a_campaign(tmp_path_factory, content):
+    folder = tmp_path_factory.getbasetemp() / "hostile-campaigns"
+    folder.mkdir(exist_ok=True)
+    path = folder / "x.jsonl"
+    path.write_bytes(content)
+    follower = CampaignFollower(path)
+    while follower.read():
         pass
+    campaign, now = follower.campaign, time.time()
+    (listed,) = Campaigns(folder).read(now)
     texts = [campaign.device, campaign.runtime, campaign.waiting, campaign.ending, *campaign.kinds]
     texts += [h.text for h in campaign.happenings] + [f.reason for f in campaign.failures.values()]
     assert all(text.isprintable() for text in texts)
     assert campaign.done >= 0
+    head = say.head_text(campaign, "", now, 20, False).plain.split("\n")
+    assert len(head) == 2
+    assert all(line.isprintable() for line in head)
+    assert resume_arguments(campaign)[0] == "profile"
+    latest = say.latest_of(campaign)
+    tables = [
+        (say.LIST, [say.list_row(listed, followed, True, now) for followed in (None, campaign)]),
+        (say.KINDS, say.kind_rows(campaign, {}, now, False).values()),
+        *((columns, rows.values()) for columns, rows in (
+            (say.LATEST, say.latest_rows(latest, {})),
+            (say.FAILURES, say.failure_rows(campaign)),
+            (say.EVENTS, say.event_rows(campaign)),
+            (say.LOG, say.log_rows(follower)),
+        )),
+    ]  # fmt: skip
+    for columns, rows in tables:
+        assert all(isinstance(text, str) for text, _ in hostile.written(columns, rows))
+    for kind in {reading.kind for reading in latest}:
+        readings = campaign.of_kind(kind)
+        vary = first_dimension(readings)
+        assert set(most_alike(readings, vary)) >= {vary} - {""}
 
 
 def test_forms_are_checked_and_become_command_lines():
@@ -187,6 +200,8 @@ async def test_hostile_journals_are_shown_and_do_nothing(make_app, state):
         table = app.screen.query_one("#list", RowTable)
         for key in table.keys_shown:
             table.choose(key)
+            await pilot.pause()
+            await app.screen.bring_up_to_date()
             for panel in ("failures", "log"):
                 app.screen._set_panel(panel)
                 await pilot.pause()
@@ -270,6 +285,9 @@ async def test_a_campaign_that_cannot_start_says_why(make_app, state):
         await until_shown(pilot, "whole number from 1 on")
         await pilot.press("backspace", "enter")
         await until_shown(pilot, "no room left")
+    assert app.campaigns == [], "nobody waits for it any more"
+    assert not list((state / "campaigns").glob("local.jsonl")), "nothing was begun"
+    assert app.faults == []
 
 
 @pytest.mark.parametrize("size", [(59, 30), (100, 15)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fdi_tui.data.devices import Devices, lines_about, row_of
 from fdi_tui.data.writers import process_status
+from fdi_tui.screens.room import Room
 from fdi_tui.sources import fdi_command
 from screens import in_loop, screen_text, until, until_shown
 
@@ -78,6 +79,8 @@ async def test_an_address_that_is_none_is_refused_in_the_form(make_app, state):
         await until_shown(pilot, "HOST:PORT is expected", "'nonsense'")
         await pilot.press("escape")
         await until(pilot, lambda: "HOST:PORT" not in screen_text(app))
+        assert isinstance(app.screen, Room), "the form is closed, and nothing else was opened"
+    assert app.faults == []
 
 
 @in_loop

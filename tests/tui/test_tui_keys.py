@@ -1,6 +1,5 @@
 """The table of keys: what it promises is there, and every key can be pressed in every terminal."""
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,9 @@ from pathlib import Path
 import pytest
 from fdi_tui.app import ROOMS, FdiApp, make_room
 from fdi_tui.keys import GROUPS, KEYS, keys_of, markdown, shown
+from fdi_tui.widgets.filter import FilterInput
 from fdi_tui.widgets.plot import Plot
+from fdi_tui.widgets.rule_tree import RuleTree
 from fdi_tui.widgets.table import RowTable
 from screens import in_loop, screen_text, until, until_shown
 from textual.keys import _character_to_key
@@ -26,9 +27,7 @@ def owner(group):
         return FdiApp
     if group in ROOMS:
         return type(make_room(group))
-    return {"table": RowTable, "plot": Plot}.get(group) or importlib.import_module(
-        "fdi_tui.widgets.rule_tree"
-    ).RuleTree
+    return {"table": RowTable, "plot": Plot, "filter": FilterInput, "tree": RuleTree}[group]
 
 
 def test_names_are_given_once_and_groups_are_known():
@@ -104,3 +103,19 @@ async def test_the_palette_finds_what_keys_do(make_app, state):
             await pilot.press("enter")
         await until(pilot, lambda: app.current_theme.dark != dark)
         assert "with-the-library" in screen_text(app)
+
+
+@in_loop
+async def test_the_palette_does_what_keys_of_panels_do(make_app, state):
+    app = make_app(state, "rules")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "measured")
+        plot, tree = app.screen.query_one(Plot), app.screen.query_one(RuleTree)
+        wide = plot.window
+        await pilot.press("colon", *"Closer", "enter", "enter")
+        await until(pilot, lambda: plot.window != wide)
+        assert plot.window[1] - plot.window[0] < wide[1] - wide[0]
+        assert app.screen.focused is tree, "the focus stays where it was"
+        await pilot.press("colon", *"last line", "enter", "enter")
+        await until(pilot, lambda: tree.cursor_line == tree.last_line)
+        assert app.faults == []

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from fdi_tui.widgets.bars import bar, change_bar
 from fdi_tui.widgets.canvas import Canvas, View, text_of
-from fdi_tui.widgets.plot import Mark, Plot, Series
+from fdi_tui.widgets.picture import Mark, Series
+from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.ticks import number_text, round_step, tick_line, ticks
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,7 +167,7 @@ async def test_nothing_is_drawn_again_without_news():
         plot = app.query_one(Plot)
         plot.show([steps_of_16()])
         await pilot.pause()
-        before = plot._drawn.strips
+        before = plot._strips
         plot.refresh()
         await pilot.pause()
-        assert plot._drawn.strips is before
+        assert plot._strips is before

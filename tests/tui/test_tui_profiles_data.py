@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from fdi_tui.data.profiles import (
     accounts,
-    compare,
     curve,
     may_vary,
     measured_near,
@@ -17,6 +16,7 @@ from fdi_tui.data.profiles import (
 
 from fdi_keras.execution_time import describe_rules, time_minima
 from fdi_keras.profile import load_profile
+from fdi_keras.profile.compare import compare_profiles
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_dimensions_step_within_what_was_measured(profile):
 
 
 def test_a_profile_beside_itself_is_no_faster(profile):
-    for row in compare(profile, profile):
+    for row in compare_profiles(profile, profile):
         assert row.first_error == row.second_error
         assert row.ratio == pytest.approx(1.0)
 
@@ -129,7 +129,7 @@ def test_kinds_that_one_profile_lacks_are_compared_by_nothing(profile):
     import msgspec
 
     fewer = msgspec.structs.replace(profile, models={"dense": profile.models["dense"]})
-    rows = {row.kind: row for row in compare(fewer, profile)}
+    rows = {row.kind: row for row in compare_profiles(fewer, profile)}
     assert set(rows) == set(profile.models)
     assert (rows["conv2d"].first_error, rows["conv2d"].ratio) == (None, None)
     assert rows["dense"].operators > 0

@@ -1,28 +1,28 @@
 """Sessions as their journals tell them."""
 
-import json
 import math
 import os
 import socket
 import time
 from pathlib import Path
 
+import hostile
 import pytest
-from fdi_tui.data.series import History, number
-from fdi_tui.data.sessions import Follower, Session, SessionFolders, decode_session_event
+from fdi_tui.data.numbers import number
+from fdi_tui.data.series import History
+from fdi_tui.data.session import Session
+from fdi_tui.data.sessions import Follower, SessionFolders, decode_session_event
 from fdi_tui.data.tail import decode_event
-from hypothesis import HealthCheck, given, settings
+from fdi_tui.screens import sessions_text as say
+from fdi_tui.screens.sessions_curves import session_series
+from hypothesis import example, given
 from hypothesis import strategies as st
+from searching import examples
 
 from fdi_keras.journal import Journal, read_journal
 
 RECORDED = Path(__file__).parent / "recorded" / "session.jsonl"
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=5,
-)
 FIELDS = ("time", "pid", "host", "session", "model", "spaces", "epochs", "start_ms", "target_ms", "objective", "loss",
           "latency_ms", "metrics", "strength", "widths", "changes", "predicted_ms", "predicted_before_ms", "median_ms",
           "iqr_ms", "beside", "path", "bytes", "message", "reason", "seconds", "device", "runtime")  # fmt: skip
@@ -37,11 +37,6 @@ NAMES = (
     "failed",
     "finished",
     "another",
-)
-EVENTS = st.builds(
-    lambda name, fields: {"event": name, **fields},
-    st.sampled_from(NAMES),
-    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5),
 )
 
 
@@ -110,26 +105,38 @@ def test_a_second_training_goes_on_with_the_first():
     assert session.standing(time.time()).state != "finished"
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(EVENTS, max_size=6))
-def test_no_event_whatever_is_in_it_stops_a_session(events):
-    read = (decode_session_event(json.dumps(event).encode()) for event in events)
-    session = session_of(*(event for event in read if event is not None))
+@examples(60)
+@given(hostile.journal("session", NAMES, FIELDS))
+@example(b'{"event":"started","schema_version":1,"kind":"session","host":"\\u001b[2J"}\n')
+def test_no_journal_stops_what_is_said_of_a_session(tmp_path_factory, content):
+    folder = tmp_path_factory.getbasetemp() / "hostile-sessions"
+    folder.mkdir(exist_ok=True)
+    path = folder / "x.jsonl"
+    path.write_bytes(content)
+    follower = Follower(path)
+    while follower.read():
+        pass
+    session, now = follower.session, time.time()
+    (listed,) = SessionFolders([folder]).read()
     for space in session.current_spaces():
         assert math.isnan(space.kept) or math.isfinite(space.kept)
     for metric in session.metrics:
         x, y = session.history.column(metric)
         assert len(x) == len(y)
+        assert len(session_series([(session, True), (session, False)], metric)) in (0, 2, 3)
     for _, what, text in session.happenings:
         assert (what + text).isprintable()
-    session.standing(time.time())
-    session.value_text(session.start)
+    assert say.sum_of(session, now).isprintable()
+    for columns, rows in (
+        (say.session_columns(), [say.session_row(listed, each, "pinned", now) for each in (None, session)]),
+        (say.width_columns(), say.width_rows(session, 20, False).values()),
+        (say.happening_columns(), say.happening_rows(session).values()),
+    ):
+        assert all(isinstance(text, str) for text, _ in hostile.written(columns, rows))
 
 
-@given(EVENTS)
-def test_the_quick_way_to_read_an_epoch_tells_the_same(event):
-    event["event"] = "epoch"
-    line = json.dumps({"event": "epoch", **event}, separators=(",", ":")).encode()
+@given(hostile.events(["epoch"], FIELDS))
+def test_the_quick_way_to_read_an_epoch_tells_the_same(line):
     quick, slow = decode_session_event(line), decode_event(line)
     if slow is None:
         assert quick is None
@@ -153,7 +160,7 @@ def test_a_history_keeps_its_ends_and_a_bounded_number(count, rows):
         assert (x[0], x[-1]) == (1, count)
 
 
-@given(JSON)
+@given(hostile.json_values)
 def test_whatever_is_no_number_is_missing(value):
     found = number(value)
     assert math.isnan(found) or math.isfinite(found)

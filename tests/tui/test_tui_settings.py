@@ -50,14 +50,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 @in_loop
-async def test_a_theme_is_kept_until_the_next_time(make_app, state):
+async def test_a_theme_is_kept_until_the_next_time(make_app, state, tmp_path):
     app = make_app(state)
     async with app.run_test() as pilot:
         await pilot.press("T")
         await until(pilot, lambda: app.theme == "textual-light")
+    assert json.loads((tmp_path / "config" / "dashboard.json").read_text())["theme"] == "textual-light"
     again = make_app(state)
     async with again.run_test() as pilot:
         await until(pilot, lambda: again.theme == "textual-light")
+        assert not again.current_theme.dark
 
 
 @in_loop

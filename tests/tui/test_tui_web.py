@@ -54,7 +54,8 @@ def test_it_is_served(state):
     ]
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        asyncio.run(asyncio.wait_for(first_frame(port, b"local-litert-xnnpack"), 30))
+        frame = asyncio.run(asyncio.wait_for(first_frame(port, b"local-litert-xnnpack"), 30))
+        assert b"5 Profiles" in frame
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(10)

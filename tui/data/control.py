@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fdi_tui.data.campaigns import Campaign
+from fdi_tui.data.campaign import Campaign
 from fdi_tui.data.writers import process_status
 
 

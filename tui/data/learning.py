@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from fdi_tui.data.campaigns import Campaign
+from fdi_tui.data.campaign import Campaign
 from fdi_tui.data.profile_files import read_head
+from fdi_tui.data.readings import Reading
 
 from fdi_keras.text import clean
 
@@ -152,6 +153,25 @@ class Learner:
             learned.problem = str(error)
         learned.of = count
         learned.add(count, mape)
+
+
+def predictions(readings: Sequence[Reading], learned: Learned | None) -> dict[int, float]:
+    """What the model learned so far makes of measurements, in ms by index, with the cost of an invocation."""
+    if learned is None or learned.profile is None:
+        return {}
+    import numpy as np
+
+    from fdi_keras.operators import KINDS
+
+    profile, found = learned.profile, {}
+    for kind in {r.kind for r in readings} & set(profile.models):
+        names = KINDS[kind].dimensions
+        of_kind = [r for r in readings if r.kind == kind and all(name in r.dims for name in names)]
+        dims = {name: np.array([r.dims[name] for r in of_kind], float) for name in names}
+        if of_kind:
+            times = profile.models[kind].predict_ms(dims) + profile.overhead_ms
+            found.update({r.index: float(t) for r, t in zip(of_kind, times, strict=True)})
+    return found
 
 
 def _nicely() -> list[str]:

@@ -5,17 +5,17 @@ Everything here is computed from the profile alone, in numpy: nothing is learned
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fdi_keras.cli.curve import MAY_BE_ZERO, SWITCHES
 from fdi_keras.cli.minima import FREE
 from fdi_keras.execution_time import Leaf, Split, TimeModel, time_minima
-from fdi_keras.execution_time.forms import split_name
+from fdi_keras.execution_time.columns import parse
 from fdi_keras.execution_time.rules import conditions_text
 from fdi_keras.operators import KINDS
 from fdi_keras.profile import DeviceProfile
@@ -26,7 +26,8 @@ MOST_POINTS = 2304
 #: Measurements beside a curve that are enough to compare it with.
 ENOUGH = 5
 
-#: What the explanatory variables are called when their parts of a time are added up.
+#: What the explanatory variables are called when their parts of a time are added up;
+#: anything else that a leaf is linear in counts pixels or rows: positions.
 PARTS = {
     "flops": "FLOPs",
     "memory_in": "memory",
@@ -141,7 +142,7 @@ def accounts(
     parts = {"constant": float(compiled.intercept[at[chosen]].sum())}
     times = (linear * compiled.weights[at[chosen]]).sum(axis=0)
     for name, total in zip(model.tree.linear, times.tolist(), strict=True):
-        part = PARTS[split_name(name)[0]]
+        part = PARTS.get(parse(name).base, "positions")
         parts[part] = parts.get(part, 0.0) + total
     whole = sum(parts.values())
     shares = {name: total / whole for name, total in parts.items() if whole > 0 and total > 0}
@@ -260,57 +261,3 @@ def stepped(model: TimeModel, name: str, value: int, steps: int) -> int:
 @lru_cache(maxsize=64)
 def _ladder(low: int, high: int) -> list[int]:
     return sorted({low, high, *(v for v in LADDER if low <= v <= high)})
-
-
-class KindComparison(NamedTuple):
-    """One kind in two profiles.
-
-    Attributes:
-        kind: of operator.
-        first_error, second_error: held-out error as a fraction; None where a profile lacks the kind.
-        ratio: median of second to first predicted time over what either measured; above 1: the second is slower.
-        low, high: quartiles of that ratio.
-        operators: how many it is over.
-    """
-
-    kind: str
-    first_error: float | None
-    second_error: float | None
-    ratio: float | None
-    low: float | None
-    high: float | None
-    operators: int
-
-
-def compare(first: DeviceProfile, second: DeviceProfile) -> Iterator[KindComparison]:
-    """Two profiles kind by kind, in the order of the first and then of the second."""
-    for kind in dict.fromkeys([*first.models, *second.models]):
-        a, b = first.models.get(kind), second.models.get(kind)
-        errors = (a.error.mape if a else None, b.error.mape if b else None)
-        ratios = _ratios(first, second, kind) if a and b else np.array([])
-        if len(ratios):
-            low, middle, high = (float(q) for q in np.percentile(ratios, (25, 50, 75)))
-            yield KindComparison(kind, *errors, middle, low, high, len(ratios))
-        else:
-            yield KindComparison(kind, *errors, None, None, None, 0)
-
-
-def _ratios(first: DeviceProfile, second: DeviceProfile, kind: str) -> np.ndarray:
-    """Second to first predicted times over the operators that either measured and neither extrapolates."""
-    models = [p.models[kind] for p in (first, second)]
-    tables = [p.measurements[kind].dims for p in (first, second) if kind in p.measurements]
-    if not tables:
-        return np.array([])
-    names = KINDS[kind].dimensions
-    rows = np.unique(np.concatenate([np.column_stack([t[n] for n in names]) for t in tables]), axis=0)
-    inside = np.ones(len(rows), bool)
-    for model in models:
-        for at, name in enumerate(names):
-            low, high = model.ranges[name]
-            inside &= (rows[:, at] >= low) & (rows[:, at] <= high)
-    if not inside.any():
-        return np.array([])
-    dims = {name: rows[inside, at] for at, name in enumerate(names)}
-    before, after = (model.predict_ms(dims) for model in models)
-    known = (before > 0) & (after > 0)
-    return after[known] / before[known]

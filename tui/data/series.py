@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from fdi_tui.data.numbers import number
 
 #: Rows that are kept; twice that before every second one is given up.
 ROWS = 4096
@@ -76,18 +77,3 @@ class History:
     def latest(self, name: str) -> float:
         """The value of the last row; NaN where it had none."""
         return number(self.last.get(name))
-
-
-def number(value: object) -> float:
-    """A number from elsewhere as a float; NaN for all that is none.
-
-    >>> number(3), number("3"), number(True), number(10**400)
-    (3.0, nan, nan, nan)
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    try:
-        found = float(value)
-    except OverflowError:
-        return math.nan
-    return found if math.isfinite(found) else math.nan

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from fdi_tui.data.numbers import is_moment
 
 from fdi_keras.journal import SCHEMA_VERSION
 
@@ -152,8 +153,7 @@ def decode_event(line: bytes) -> Event | None:
         return None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return None
-    moment = event.get("time")
-    if isinstance(moment, bool) or not isinstance(moment, int | float):
+    if not is_moment(event.get("time")):
         event.pop("time", None)
     return event
 

@@ -10,8 +10,12 @@ from typing import Literal
 import psutil
 from fdi_tui.data.tail import Event
 
+from fdi_keras.text import clean
+
 #: Without an event for so long, a running writer is called silent (our choice).
 SILENT_S = 60.0
+#: No host has a longer name.
+LONGEST_HOST = 255
 
 State = Literal["running", "silent", "paused", "finished", "interrupted", "failed", "died", "elsewhere"]
 
@@ -61,7 +65,7 @@ class Writer:
                 self.pid = pid
             elif name == "resumed":
                 self.pid = None  # by whom is not told
-            self.host = host if isinstance(host, str) else self.host
+            self.host = clean(host, LONGEST_HOST) if isinstance(host, str) else self.host
         elif name in ENDS:
             self._end = ENDS[name]
 
@@ -69,7 +73,7 @@ class Writer:
         """How it stands; asks the operating system about the process, a matter of microseconds."""
         if self._end is not None:
             return Standing(self._end, self.last, self.host)
-        if self.host and self.host != socket.gethostname():
+        if self.host and self.host != clean(socket.gethostname(), LONGEST_HOST):
             return Standing("elsewhere", self.last, self.host)
         if self.pid is not None:
             status = process_status(self.pid, self.began)

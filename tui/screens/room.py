@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import gc
 import io
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fdi_tui.responsiveness import settle
 from fdi_tui.widgets.bar import RoomBar, StatusLine, TooSmall
 from fdi_tui.widgets.filter import FilterLine
+from fdi_tui.widgets.key_line import KeyLine
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 if TYPE_CHECKING:
     from fdi_tui.app import FdiApp
@@ -25,16 +26,6 @@ LEAST_COLUMNS, LEAST_ROWS = 60, 16
 
 #: Seconds after which what a room is made of is all there.
 SETTLED_S = 2.0
-
-
-def settle() -> None:
-    """Spare the collector of cyclic garbage what stays: modules, widgets, styles, profiles.
-
-    Going through all of it took a quarter of a second every few seconds, in which no key was
-    answered. Whatever is let go of is freed as before; only cycles that are garbage at this
-    moment are kept, once a room.
-    """
-    gc.freeze()
 
 
 class Room(Screen[None]):
@@ -53,6 +44,9 @@ class Room(Screen[None]):
 
     ROOM: ClassVar[str] = ""
     EVERY_S: ClassVar[float] = 0.25
+    ALLOW_IN_MAXIMIZED_VIEW = "#foot"
+    #: Textual draws the whole screen again when the focus moves; here only what has it shows that it has.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (LEAST_COLUMNS, "-narrow"), (100, "-normal"), (160, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (LEAST_ROWS, "-short"), (34, "-tall")]
 
@@ -60,9 +54,10 @@ class Room(Screen[None]):
         yield RoomBar(self.ROOM)
         yield from self.compose_room()
         with Vertical(id="foot"):
-            yield FilterLine()
-            yield StatusLine()
-            yield Footer(show_command_palette=False)
+            with Container(id="line"):
+                yield StatusLine()
+                yield FilterLine()
+            yield KeyLine()
         yield TooSmall(LEAST_COLUMNS, LEAST_ROWS)
 
     def compose_room(self) -> ComposeResult:
@@ -118,11 +113,14 @@ class Room(Screen[None]):
             node = node.parent if isinstance(node.parent, Widget) else None
         return next((w for w in self.query(Widget) if hasattr(w, method) and w.display), None)
 
-    def filter_changed(self, text: str) -> None:
-        """Filter the panel that has the focus, or had it before the filter line."""
-        panel = self.query_one(FilterLine).target
-        if panel is not None:
-            panel.set_filter(text)
+    def panel_of(self, group: str) -> Widget | None:
+        """The focused panel, or else the first that is shown, that has a group of keys."""
+        shown = [w for w in self.query(Widget) if getattr(w, "GROUP", "") == group and w.is_on_screen]
+        return self.focused if self.focused in shown else next(iter(shown), None)
+
+    def on_filter_line_kept(self, event: FilterLine.Kept) -> None:
+        event.stop()
+        self.query_one(StatusLine).filters = event.texts
 
     def copied(self) -> str:
         """Text for the clipboard."""

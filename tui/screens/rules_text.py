@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fdi_tui.widgets.bars import bar
 from fdi_tui.widgets.table import Column
@@ -13,9 +13,13 @@ from textual.widgets import Static
 from fdi_keras.cli.words import count, dims_text, error_style, percent, time_text
 
 if TYPE_CHECKING:
+    from fdi_tui.data.profiles import Behind
+
     from fdi_keras.execution_time import TimeModel
     from fdi_keras.profile import DeviceProfile
 
+#: Measurements that are listed.
+MOST_ROWS = 100
 #: Time minima that are named below a curve.
 MOST_NAMED = 10
 
@@ -161,6 +165,24 @@ def measurement_columns() -> list[Column]:
         Column("off", "off", text=_off_text, right=True, style=lambda off: error_style(abs(off))),
         Column("dims", "operator", text=dims_text),
     ]
+
+
+def measurement_rows(behind: Behind | None) -> dict[str, dict[str, Any]]:
+    """A row a measurement, those that are most off first."""
+    if behind is None:
+        return {}
+    first = behind.first(MOST_ROWS)
+    columns = {name: column.astype(int).tolist() for name, column in first.dims.items()}
+    times = zip(first.measured_ms.tolist(), first.predicted_ms.tolist(), first.off.tolist(), strict=True)
+    return {
+        str(at): {
+            "dims": {name: column[at] for name, column in columns.items()},
+            "measured_ms": measured,
+            "predicted_ms": predicted,
+            "off": off,
+        }
+        for at, (measured, predicted, off) in enumerate(times)
+    }
 
 
 def _off_text(off: float) -> str:

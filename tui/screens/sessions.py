@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import shlex
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from fdi_tui.data.sessions import Follower, Listed, Session, SessionFolders
+from fdi_tui.data.session import Session
+from fdi_tui.data.sessions import Follower, Listed, SessionFolders
 from fdi_tui.keys import bindings
 from fdi_tui.screens.room import Room
+from fdi_tui.screens.sessions_curves import session_series
 from fdi_tui.screens.sessions_text import (
     happening_columns,
     happening_rows,
@@ -26,7 +27,7 @@ from fdi_tui.screens.sessions_text import (
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.journal_lines import JournalLines
 from fdi_tui.widgets.panels import Reading
-from fdi_tui.widgets.plot import Plot, Series
+from fdi_tui.widgets.plot import Plot
 from fdi_tui.widgets.table import RowTable
 from rich.text import Text
 from textual import on
@@ -44,8 +45,6 @@ READING_S = 0.6
 FOLDER_S = 1.0
 #: Seconds between two drawings of curves that only grew: more often is only unrest.
 REDRAWING_S = 0.5
-#: Color of the pinned session, whichever place it has.
-PINNED_COLOR = 1
 
 VIEWS = ("curves", "widths", "done", "journal")
 
@@ -206,10 +205,12 @@ class SessionsRoom(Room):
         followers = [self._followed[path] for path in self._together() if path in self._followed]
         if not followers or followers[0].tail.path != self._chosen:
             return
+        # Not the size of the screen: a panel that was just shown has its own only after the next layout.
+        wide = self.query_one("#widths").size.width
         displays = tuple(plot.display for plot in self.query(Plot))
         what = (
             [follower.tail.path for follower in followers],
-            self._pinned, self._metric, self._view, displays, self.size, self.app.settings.ascii,
+            self._pinned, self._metric, self._view, displays, wide, self.app.settings.ascii,
         )  # fmt: skip
         news = sum(follower.changed for follower in followers)
         soon = time.monotonic() < self._drawn_at + REDRAWING_S
@@ -218,9 +219,8 @@ class SessionsRoom(Room):
         self._drawn, self._drawn_news, self._drawn_at = what, news, time.monotonic()
         first = followers[0].session
         self._draw_plots(first, followers)
-        room = max(self.query_one("#widths").size.width - 60, 10)
         for name, rows in (
-            ("widths", width_rows(first, min(room, 40), self.app.settings.ascii)),
+            ("widths", width_rows(first, min(max(wide - 60, 10), 40), self.app.settings.ascii)),
             ("done", happening_rows(first)),
         ):
             table = self.query_one(f"#{name}", RowTable)
@@ -237,19 +237,8 @@ class SessionsRoom(Room):
             if not plot.display:
                 continue
             metric = metrics[(self._metric + number) % len(metrics)]
-            series: list[Series] = []
-            for place, follower in reversed(list(enumerate(followers))):
-                session = follower.session
-                pinned = follower.tail.path == self._pinned
-                color = PINNED_COLOR if pinned else (0 if place == 0 else 1 + place)
-                x, y = session.history.column(metric)
-                name = session.name + (" (pinned)" if pinned else "")
-                if len(x):
-                    series.append(Series(name, x, y, "line" if len(x) > 1 else "dots", color, color))
-            if metric == "value" and math.isfinite(first.target) and first.history.count:
-                x, _ = first.history.column(metric)
-                ends = x[[0, -1]]
-                series.append(Series("target", ends, 0 * ends + first.target, "line", 4, 2))
+            shown = [(each.session, each.tail.path == self._pinned) for each in followers]
+            series = session_series(shown, metric)
             text = first.axis_text if metric == "value" else None
             plot.y_name = f"{first.quantity}_{first.unit.lower()}" if metric == "value" else metric
             plot.speak(text)

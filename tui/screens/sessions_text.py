@@ -6,7 +6,8 @@ import math
 import time
 from typing import Any
 
-from fdi_tui.data.sessions import Listed, Session
+from fdi_tui.data.session import Session
+from fdi_tui.data.sessions import Listed
 from fdi_tui.widgets.bars import change_bar
 from fdi_tui.widgets.table import Column
 from fdi_tui.words import age, standing_style, standing_text, time_text

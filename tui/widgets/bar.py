@@ -49,7 +49,7 @@ class RoomBar(Widget):
 
 
 class StatusLine(Widget):
-    """One line: what is going on in this room, and whether the view is held."""
+    """One line: what is going on in this room, whether the view is held, and what its panels are filtered by."""
 
     app: FdiApp
 
@@ -60,11 +60,15 @@ class StatusLine(Widget):
 
     text = reactive("")
     warning = reactive("")
+    filters: reactive[tuple[str, ...]] = reactive(())
 
     def render(self) -> RenderResult:
         line = Text(no_wrap=True, overflow="ellipsis")
         if self.app.held:
             line.append(" HELD ", "reverse")
+            line.append(" ")
+        for words in self.filters:
+            line.append(f" /{clean(words, 30)} ", "reverse")
             line.append(" ")
         line.append(clean(self.warning or self.text, 400))
         return line

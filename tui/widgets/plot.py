@@ -8,13 +8,10 @@ cannot be shown the same plot is drawn with letters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 from fdi_tui.keys import bindings
-from fdi_tui.widgets.canvas import ASCII, Canvas, Style, View, text_of
-from fdi_tui.widgets.ticks import number_text, tick_line, ticks
+from fdi_tui.widgets.picture import COLORS, Drawing, Mark, Part, Picture, Series, moved, reach
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual import events
@@ -22,68 +19,6 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
-
-from fdi_keras.text import clean
-
-#: Colors of series, in turns; the theme says what they are.
-COLORS = 6
-
-#: Styles of characters, besides the colors of series.
-PLAIN, MARK, FAINT_MARK, CURSOR = -1, COLORS, COLORS + 1, COLORS + 2
-STYLES = {
-    **{number: f"plot--series-{number}" for number in range(COLORS)},
-    **{PLAIN: "", MARK: "plot--mark", FAINT_MARK: "plot--faint-mark", CURSOR: "plot--cursor"},
-}
-
-#: What stands for a series in the legend, by its dashes, and for dots.
-SAMPLES = ("━━", "╍╍", "┉┉", "╍ ")
-DOTS_SAMPLE = "∙∙"
-
-#: Narrower than this the axes would leave nothing to draw on.
-LEAST_WIDTH, LEAST_HEIGHT = 16, 4
-
-#: Part of the smallest value to the largest from which on the axis need not begin at zero.
-FAR_FROM_ZERO = 0.6
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line, or one cloud of dots.
-
-    Attributes:
-        name: in the legend.
-        x, y: ``(n,)`` each, x ascending where a line is drawn; NaN in y is a gap.
-        style: "line", "steps" (a value holds until half way to the next) or "dots".
-        color: number of its color in the theme; None: its place among the series.
-        dash: number of its dashes, 0 for a solid line; None: its place among the series.
-    """
-
-    name: str
-    x: np.ndarray
-    y: np.ndarray
-    style: Style = "line"
-    color: int | None = None
-    dash: int | None = None
-
-
-class Mark(NamedTuple):
-    """A point made visible on top of the series."""
-
-    x: float
-    y: float
-    symbol: str = "●"
-    ascii: str = "@"
-    strong: bool = True
-
-
-@dataclass
-class _Drawn:
-    """What the widget shows of its data, for the cursor and the mouse."""
-
-    view: View = field(default_factory=lambda: View(0.0, 1.0, 0.0, 1.0))
-    margin: int = 0
-    columns: int = 1
-    strips: list[Strip] = field(default_factory=list)
 
 
 class Plot(Widget, can_focus=True):
@@ -188,7 +123,8 @@ class Plot(Widget, can_focus=True):
         self._limits: tuple[float, float] | None = None
         self._zoom: tuple[float, float] | None = None
         self._version = 0
-        self._drawn = _Drawn()
+        self._drawn = Drawing([])
+        self._strips: list[Strip] = []
         self._drawn_for: Any = None
         self.set_reactive(Plot.ascii, ascii)
 
@@ -229,13 +165,7 @@ class Plot(Widget, can_focus=True):
     @property
     def limits(self) -> tuple[float, float]:
         """From where to where one can look."""
-        ends = [s.x[np.isfinite(s.x)] for s in self.series]
-        known = [end for end in ends if len(end)]
-        low = min((float(x.min()) for x in known), default=0.0)
-        high = max((float(x.max()) for x in known), default=1.0)
-        if self._limits is not None:
-            low, high = min(low, self._limits[0]), max(high, self._limits[1])
-        return low, high if high > low else low + 1.0
+        return reach(self.series, self._limits)
 
     @property
     def window(self) -> tuple[float, float]:
@@ -254,12 +184,7 @@ class Plot(Widget, can_focus=True):
 
     def values_at(self, x: float) -> list[tuple[str, float, float]]:
         """Name, x and y of the point of every line that is nearest to ``x``."""
-        found = []
-        for series in self.series:
-            if len(series.x) and series.style != "dots":
-                at = int(np.argmin(np.abs(series.x - x)))
-                found.append((series.name, float(series.x[at]), float(series.y[at])))
-        return found
+        return self._picture().values_at(x)
 
     def copied(self) -> str:
         """The values under the cursor, or of all that is shown, tabs between them."""
@@ -312,14 +237,7 @@ class Plot(Widget, can_focus=True):
         lines = [s for s in self.series if s.style != "dots" and len(s.x)]
         if not lines:
             return
-        left, right = self.window
-        x = lines[0].x
-        shown = np.flatnonzero((x >= left) & (x <= right))
-        if self.cursor is None:
-            at = int(shown[-1 if points < 0 else 0]) if len(shown) else 0
-        else:
-            at = min(max(int(np.argmin(np.abs(x - self.cursor))) + points, 0), len(x) - 1)
-        self.point_at(float(x[at]))
+        self.point_at(moved(lines[0].x, self.cursor, points, self.window))
 
     def zoom(self, factor: float) -> None:
         """Show a part ``factor`` times as wide, around the cursor or the middle."""
@@ -375,132 +293,22 @@ class Plot(Widget, can_focus=True):
         wanted = (self._version, size, self.ascii, self.app.theme, self.has_focus, self.rich_style)
         if wanted != self._drawn_for:
             self._drawn_for = wanted
-            self._drawn.strips = self._draw(size.width, size.height)
-        if y < len(self._drawn.strips):
-            return self._drawn.strips[y]
+            self._drawn = self._picture().draw(size.width, size.height)
+            self._strips = [self._strip(line, size.width) for line in self._drawn.lines]
+        if y < len(self._strips):
+            return self._strips[y]
         return Strip.blank(size.width, self.rich_style)
 
-    def _draw(self, width: int, height: int) -> list[Strip]:
-        legend = self._legend(width)
-        if (
-            width < LEAST_WIDTH
-            or height < LEAST_HEIGHT
-            or not any(np.isfinite(s.y).any() for s in self.series)
-        ):
-            text = clean(f"{self.title}: {self.empty}" if self.title else self.empty, width)
-            blank = Strip.blank(width, self.rich_style)
-            said = [self._strip([(text, "plot--axis")], width)]
-            return [blank] * ((height - 1) // 2) + said
-        rows = height - 3
-        left, right = self.window
-        bottom, top = self._y_range(left, right)
-        y_ticks = ticks(bottom, top, max(rows // 3, 2))
-        step = y_ticks[1] - y_ticks[0] if len(y_ticks) > 1 else 0.0
-        labels = [self._y_text(v) if self._y_text else number_text(v, step) for v in y_ticks]
-        margin = min(max((len(label) for label in labels), default=0) + 2, width // 2)
-        columns = width - margin
-        view = View(left, right, bottom, top)
-        self._drawn.view, self._drawn.margin, self._drawn.columns = view, margin, columns
-        canvas = Canvas(columns, rows, self.ascii)
-        for number, series in enumerate(self.series):
-            canvas.draw(number, series.x, series.y, view, series.style, series.dash)
-        codes, styles = canvas.codes(), self._styles(canvas.owner)
-        self._put_marks(codes, styles, view)
-        at_row = dict(zip((round(float(r)) for r in view.rows(np.array(y_ticks), rows)), labels, strict=True))
-        bar, corner, floor = ("|", "+", "-") if self.ascii else ("│", "└", "─")
-        lines = [legend]
-        for row in range(rows):
-            label = at_row.get(row, "")[: margin - 2]
-            head = (f"{label:>{margin - 1}}{bar}", "plot--axis")
-            lines.append(self._strip([head, *_runs(codes[row], styles[row])], width))
-        lines.append(self._strip([(" " * (margin - 1) + corner + floor * columns, "plot--axis")], width))
-        lines.append(self._strip([(" " * margin + self._x_line(view, columns), "plot--axis")], width))
-        return lines
+    def _picture(self) -> Picture:
+        return Picture(
+            self.series, self.marks, self.title, self.x_name, self.window, self.cursor,
+            self._y_text, self._whole, self._zero, self.ascii, self.empty,
+        )  # fmt: skip
 
-    def _styles(self, owner: np.ndarray) -> np.ndarray:
-        """Number of the style of every character, ``(height, width)``."""
-        colors = [n if s.color is None else s.color for n, s in enumerate(self.series)]
-        return np.where(owner >= 0, np.array(colors)[owner] % COLORS, PLAIN)
-
-    def _put_marks(self, codes: np.ndarray, styles: np.ndarray, view: View) -> None:
-        rows, columns = codes.shape
-        for mark in self.marks:
-            if view.left <= mark.x <= view.right and view.bottom <= mark.y <= view.top:
-                column = round(float(view.columns(np.array(mark.x), columns)))
-                row = round(float(view.rows(np.array(mark.y), rows)))
-                codes[row, column] = ord(mark.ascii if self.ascii else mark.symbol)
-                styles[row, column] = MARK if mark.strong else FAINT_MARK
-        if self.cursor is not None and view.left <= self.cursor <= view.right:
-            styles[:, round(float(view.columns(np.array(self.cursor), columns)))] = CURSOR
-
-    def _y_range(self, left: float, right: float) -> tuple[float, float]:
-        """Lowest and highest value to show, of what lies between ``left`` and ``right``."""
-        lows, highs = [], []
-        for series in self.series:
-            inside = np.isfinite(series.y) & (series.x >= left) & (series.x <= right)
-            values = series.y[inside] if inside.any() else series.y[np.isfinite(series.y)]
-            if len(values):
-                lows.append(float(values.min()))
-                highs.append(float(values.max()))
-        low, high = min(lows), max(highs)
-        if self._zero and 0 <= low < FAR_FROM_ZERO * high:
-            low = 0.0
-        if high - low <= 1e-9 * max(abs(high), abs(low)):
-            spread = abs(high) * 0.1 or 1.0
-            low, high = low - spread, high + spread
-        return low, high + 0.02 * (high - low)
-
-    def _x_line(self, view: View, columns: int) -> str:
-        between = ticks(view.left, view.right, max(columns // 9, 1), self._whole)
-        step = between[1] - between[0] if len(between) > 1 else 0.0
-        ends = [view.left, view.right] if self._whole else []
-        values = [*ends, *between]
-        positions = [round(float(p)) for p in view.columns(np.array(values), columns)]
-        texts = [number_text(round(v) if self._whole else v, 0.0 if self._whole else step) for v in values]
-        line = tick_line(positions, texts, columns)
-        if self.x_name and len(line) + len(self.x_name) + 2 <= columns:
-            line = f"{line:<{columns - len(self.x_name)}}{self.x_name}"
-        return line
-
-    def _legend(self, width: int) -> Strip:
-        """Title and names; with a cursor the values under it."""
-        parts: list[tuple[str, str]] = []
-        if self.title:
-            parts.append((clean(self.title, 40) + "  ", "plot--legend"))
-        values = {}
-        if self.cursor is not None:
-            values = {name: y for name, _, y in self.values_at(self.cursor)}
-            at = number_text(self.cursor)
-            parts.append((f"{clean(self.x_name, 20)} {at}  ".lstrip(), "plot--cursor"))
-            parts.append((" ", ""))
-        for number, series in enumerate(self.series):
-            dash = number if series.dash is None else series.dash
-            sample = ASCII[number % len(ASCII)] if self.ascii else SAMPLES[dash % len(SAMPLES)]
-            if series.style == "dots" and not self.ascii:
-                sample = DOTS_SAMPLE
-            color = number if series.color is None else series.color
-            parts.append((sample, STYLES[color % COLORS]))
-            value = ""
-            if series.name in values:
-                y = values[series.name]
-                value = f" {self._y_text(y) if self._y_text and np.isfinite(y) else number_text(y)}"
-            parts.append((f" {clean(series.name, 32)}{value}  ", "plot--legend"))
-        return self._strip(parts, width)
-
-    def _strip(self, parts: Sequence[tuple[str, str]], width: int) -> Strip:
+    def _strip(self, parts: Sequence[Part], width: int) -> Strip:
         base = self.rich_style
         segments = [Segment(text, self._rich(name, base)) for text, name in parts if text]
         return Strip(segments).adjust_cell_length(width, base).crop(0, width)
 
     def _rich(self, name: str, base: RichStyle) -> RichStyle:
         return base + self.get_component_rich_style(name, partial=True) if name else base
-
-
-def _runs(codes: np.ndarray, styles: np.ndarray) -> list[tuple[str, str]]:
-    """One row as parts of one style each."""
-    ends = [*(np.flatnonzero(np.diff(styles)) + 1).tolist(), len(styles)]
-    text, parts, begin = text_of(codes), [], 0
-    for end in ends:
-        parts.append((text[begin:end], STYLES[int(styles[begin])]))
-        begin = end
-    return parts

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fdi_tui.keys import bindings
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.message import Message
 from textual.widgets import DataTable
@@ -57,6 +61,7 @@ class RowTable(DataTable[Cell]):
     """
 
     BINDINGS = bindings("table")
+    GROUP = "table"
 
     DEFAULT_CSS = """
     RowTable { height: 1fr; background: $surface; }
@@ -230,12 +235,58 @@ class RowTable(DataTable[Cell]):
     def _update_column_widths(self, updated_cells: set[Any]) -> None:
         # DataTable measures a whole column anew for every cell that became shorter: with hundreds of
         # rows that holds the screen up for half a second. Cells here are one line of text.
+        before = self._widths()
         for key in {cell.column_key for cell in updated_cells}:
             column = self.columns.get(key)
             if column is not None:
                 widths = [cell.cell_len for cell in self.get_column(key)]
                 column.content_width = max([column.label.cell_len, *widths])
+        self._forget_drawings(before)
         self._require_update_dimensions = True
+
+    def _update_dimensions(self, new_rows: Any) -> None:
+        before = self._widths()
+        super()._update_dimensions(new_rows)
+        self._forget_drawings(before)
+
+    def _widths(self) -> list[int]:
+        return [column.content_width for column in self.ordered_columns]
+
+    def _forget_drawings(self, before: list[int]) -> None:
+        # Rows may have been drawn before their columns had these widths, and DataTable keeps drawings
+        # until a cell changes.
+        if before != self._widths():
+            self._update_count += 1
+            self.refresh()
+
+    def _render_cell(
+        self,
+        row_index: int,
+        column_index: int,
+        base_style: Style,
+        width: int,
+        cursor: bool = False,
+        hover: bool = False,
+    ) -> list[list[Segment]]:
+        # DataTable sends every cell through rich's console, and after any change all that are in sight:
+        # that is most of the time of a table that follows a campaign. Cells here are one line of one style.
+        key = self._order[row_index] if 0 <= row_index < len(self._order) else ""
+        cells = self._shown.get(key, ())
+        if not 0 <= column_index < len(cells):
+            return super()._render_cell(row_index, column_index, base_style, width, cursor, hover)
+        cell = cells[column_index]
+        component, post = self._get_styles_to_render_cell(
+            False, False, False, hover, cursor, self.show_cursor, self._show_hover_cursor,
+            self.cursor_foreground_priority == "css", self.cursor_background_priority == "css",
+        )  # fmt: skip
+        style = base_style + component + self.app.console.get_style(cell.style) + post
+        inside = max(width - 2 * self.cell_padding, 0)
+        blank = " " * (inside - cell.cell_len)
+        text = blank + cell.plain if cell.justify == "right" else cell.plain + blank
+        if cell.cell_len > inside:
+            text = set_cell_size(cell.plain, inside)
+        padding = " " * self.cell_padding
+        return [[Segment(f"{padding}{text}{padding}", style + _place(row_index, column_index))]]
 
     def _update_row(self, key: str, cells: tuple[Cell, ...]) -> None:
         for column, old, new in zip(self._columns_now, self._shown[key], cells, strict=True):
@@ -283,6 +334,12 @@ class RowTable(DataTable[Cell]):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         event.stop()
         self.post_message(self.Chosen(self, self.chosen))
+
+
+@lru_cache(maxsize=4096)
+def _place(row: int, column: int) -> Style:
+    """What a click on a cell is told about it."""
+    return Style.from_meta({"row": row, "column": column})
 
 
 def _column_key(table: RowTable, key: str) -> Any:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fdi_tui.data.campaigns import Reading
-from fdi_tui.widgets.plot import Plot, Series
+from fdi_tui.data.readings import Reading
+from fdi_tui.widgets.picture import Series
+from fdi_tui.widgets.plot import Plot
 
 from fdi_keras.cli.words import dims_text, time_text
 
 if TYPE_CHECKING:
     from fdi_keras.profile import DeviceProfile
+
+
+#: Kinds whose error is plotted; more lines cannot be told apart.
+MOST_KINDS = 5
 
 
 class TimesPlot(Plot):
@@ -55,6 +61,34 @@ class TimesPlot(Plot):
     def exported(self) -> tuple[str, list[list[Any]]]:
         _, rows = super().exported()
         return "times", [[*rows[0][:2], "time_ms"], *([name, x, 10**y] for name, x, y in rows[1:])]
+
+
+def first_dimension(readings: Sequence[Reading]) -> str:
+    """The dimension to plot times of a kind over that is not known here."""
+    return next(iter(readings[-1].dims), "") if readings else ""
+
+
+def most_alike(readings: Sequence[Reading], vary: str) -> dict[str, int]:
+    """Of the operators that differ in one dimension only, the latest of the largest group."""
+    keys = [tuple((n, v) for n, v in r.dims.items() if n != vary) for r in readings]
+    groups = Counter(keys)
+    most = max(groups.values())
+    at = next(i for i in range(len(keys) - 1, -1, -1) if groups[keys[i]] == most)
+    return dict(readings[at].dims)
+
+
+def error_series(
+    errors: Sequence[tuple[int, Mapping[str, float]]], counts: Mapping[str, int]
+) -> list[Series]:
+    """Held-out errors in percent over the measurements that were learned from, of the kinds with most of them."""
+    if not errors:
+        return []
+    x = np.array([count for count, _ in errors], float)
+    kinds = sorted(errors[-1][1], key=lambda kind: -counts.get(kind, 0))[:MOST_KINDS]
+    return [
+        Series(kind, x, np.array([100 * mape.get(kind, np.nan) for _, mape in errors]), "line", number)
+        for number, kind in enumerate(kinds)
+    ]
 
 
 def _dots(name: str, readings: Sequence[Reading], vary: str, color: int) -> Series:

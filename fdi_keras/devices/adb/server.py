@@ -160,9 +160,7 @@ class AdbServer(msgspec.Struct, frozen=True):
             DeviceError: the phone was not reached, or refused the code.
         """
         address = checked_address(address)
-        if not re.fullmatch(r"[0-9]{6}", code.strip(), re.ASCII):
-            raise UsageError(f"a pairing code has six digits, as in 123456; received {clean(code, 40)!r}.")
-        said = self._said(f"host:pair:{code.strip()}:{address}", timeout_s)
+        said = self._said(f"host:pair:{checked_code(code)}:{address}", timeout_s)
         paired = re.match(rf"Successfully paired to {re.escape(address)}(?: \[guid=(.*)\])?$", said)
         if not paired:
             raise DeviceError(
@@ -218,6 +216,17 @@ def checked_address(text: str, port: int | None = None) -> str:
     if found is None or number is None or not 0 < number < 65536:
         raise UsageError(f"expected HOST:PORT, as in 192.168.1.20:5555; received {clean(text, 80)!r}.")
     return f"{found[1]}:{number}"
+
+
+def checked_code(text: str) -> str:
+    """A pairing code without the blanks around it.
+
+    Raises:
+        UsageError: it is not six digits.
+    """
+    if not re.fullmatch(r"[0-9]{6}", text.strip(), re.ASCII):
+        raise UsageError(f"a pairing code has six digits, as in 123456; received {clean(text, 40)!r}.")
+    return text.strip()
 
 
 def parse_phones(text: str) -> list[AttachedPhone]:

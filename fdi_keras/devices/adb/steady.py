@@ -191,6 +191,11 @@ def restore_left_over(
         lock.release()
 
 
+def something_left_over(state_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether some phone has not been restored, or is being measured now; asks no phone."""
+    return any(_folder(state_dir).glob("*.json"))
+
+
 def _restore(link: PhoneLink, path: Path, keep_binary: bool) -> list[str]:
     """Undo a record, end processes, remove files; the record goes last."""
     notes = []

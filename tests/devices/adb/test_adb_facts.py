@@ -3,8 +3,9 @@
 import shutil
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from searching import examples
 
 from fdi_keras.devices.adb.facts import (
     Battery,
@@ -115,7 +116,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.lists(LINES, max_size=6)), max_size=6))
 def test_any_answer_gives_facts_within_bounds(parts):
     text = "".join(f"\nM {name}\n" + "\n".join(lines) + "\n" for name, lines in parts)
@@ -133,9 +134,12 @@ def test_any_answer_gives_facts_within_bounds(parts):
 
 @given(st.text())
 def test_any_text_is_read(text):
-    parse_facts(text, "M")
-    parse_battery(text)
-    parse_thermal(text)
+    """What is not understood is unknown, never an error or a number out of its bounds."""
+    assert msgspec.json.decode(msgspec.json.encode(parse_facts(text, "M")), type=PhoneFacts).abi is None
+    battery = parse_battery(text)
+    assert battery.level is None or 0 <= battery.level <= 100
+    assert battery.celsius is None or -50 <= battery.celsius <= 150
+    assert parse_thermal(text) in (None, *range(7))
 
 
 def test_masks():

@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from searching import examples
 
 from fdi_keras.devices.adb import shell
 from fdi_keras.devices.adb.phone import Output, PhoneLink, quote
@@ -75,7 +76,7 @@ def test_words_reach_the_phone_as_they_are(link):
         link.run(["echo", "a\0b"])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
 def test_any_word_reaches_the_phone_as_it_is(link, word):
     assert link.run(["printf", "%s", word]).stdout == word

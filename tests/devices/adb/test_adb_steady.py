@@ -174,6 +174,8 @@ def test_a_cable_that_goes_during_the_restoring(link, phone, as_before, count):
     phone.plug()
     restore_left_over(link)
     as_before()
+    assert phone.setting(AWAKE) == "0"
+    assert restore_left_over(link) == []
 
 
 def test_a_restart_in_the_middle(link, phone, as_before):

@@ -87,10 +87,13 @@ def test_the_default_server_is_started_again(own_adb_server, make_phone, monkeyp
         sightings = follow_phones(own_adb_server.server)
         await until(sightings, lambda seen: phone.serial in states(seen))
         own_adb_server.kill()
-        await until(sightings, lambda seen: seen.problem)
+        lost = await until(sightings, lambda seen: seen.problem)
+        assert lost.phones == ()
         await until(sightings, lambda seen: not seen.problem)
+        assert own_adb_server.server.answers()
         await asyncio.to_thread(phone.plug)
-        await until(sightings, lambda seen: states(seen).get(phone.serial) == "device")
+        back = await until(sightings, lambda seen: states(seen).get(phone.serial) == "device")
+        assert not back.problem
         await sightings.aclose()
 
     asyncio.run(follow())

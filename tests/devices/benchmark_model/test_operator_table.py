@@ -1,9 +1,10 @@
 """The three-part file of the operator profiler, recorded and damaged."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded_outputs import recorded
+from searching import examples
 
 from fdi_keras.devices.benchmark_model import parse_profile
 from fdi_keras.errors import OutputDamagedError
@@ -66,7 +67,7 @@ def test_another_file_is_named(before, after, why):
         parse_profile(head + (mark + regular).replace(before, after))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.data())
 def test_lost_and_exchanged_lines_never_give_other_rows(data):
     lines = data.draw(st.sampled_from([CNN, MIXED])).splitlines()

@@ -4,9 +4,10 @@ import random
 
 import pytest
 from fuzzing import Tally, try_batch, try_text
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded_outputs import recorded
+from searching import examples
 
 from fdi_keras.devices.benchmark_model import ToolOutput, parse_output
 from fdi_keras.devices.benchmark_model.statistics import parse_statistics, tool_number
@@ -255,7 +256,7 @@ def written(taken):
     return statistics(taken)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     st.one_of(
         st.lists(st.integers(1, 50), min_size=1, max_size=300),
@@ -274,10 +275,10 @@ def test_whatever_the_tool_may_measure_is_accepted_and_read_exactly(taken):
     assert abs(1e3 * read.median_ms - read.median) <= 0.5 + 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.randoms(use_true_random=False), st.sampled_from([try_text, try_batch]))
 def test_a_damaged_output_is_a_measurement_or_an_error_and_never_a_wrong_number(rng, trial):
-    """``python -m benchmarks.phones.fuzz_parser`` does the same a hundred thousand times."""
+    """``python -m benchmarks.phones --parts 6`` does the same a hundred thousand times."""
     tally = Tally()
     seeded = random.Random(rng.getrandbits(64))
     for _ in range(40):

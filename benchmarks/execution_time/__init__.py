@@ -1,0 +1,1 @@
+"""The execution-time model measured; see ``__main__.py``."""

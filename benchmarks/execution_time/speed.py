@@ -1,0 +1,72 @@
+"""Part 6: how long learning takes, predicting a network, and evaluating widths of a layer."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import numpy as np
+
+from benchmarks.execution_time.settings import Settings
+from benchmarks.report import Row
+from fdi_keras.execution_time import latency_curve
+from fdi_keras.networks.latency import price_operators
+from fdi_keras.profile import DeviceProfile, load_profile, refit
+from fdi_keras.profile.profile import MeasurementTable
+
+FIT_LIMIT_S, NETWORK_LIMIT_MS, WIDTHS_A_SECOND = 60.0, 5.0, 1e6
+
+
+def run(settings: Settings) -> list[Row]:
+    tables = {}
+    for kind, table in settings.profile.measurements.items():
+        tables[kind] = MeasurementTable(table.columns, table.rows[: len(settings.known(kind))])
+    smaller = msgspec.structs.replace(settings.profile, measurements=tables)
+    began = time.perf_counter()
+    learned = refit(smaller)
+    fit_s = time.perf_counter() - began
+    count = sum(len(table) for table in tables.values())
+    return [
+        Row("6", f"learning from {count} measurements", f"< {FIT_LIMIT_S:g} s", f"{fit_s:.1f} s", fit_s < FIT_LIMIT_S),
+        _network(learned),
+        _widths(learned),
+        _loading(settings),
+    ]  # fmt: skip
+
+
+def _network(profile: DeviceProfile) -> Row:
+    import keras
+
+    from fdi_keras.networks.latency import read_operators
+
+    operators = read_operators(keras.applications.MobileNetV2(weights=None))
+    price_operators(operators, profile)
+    took_ms = min(_seconds(lambda: price_operators(operators, profile)) for _ in range(20)) * 1e3
+    return Row(
+        "6",
+        f"predicting MobileNetV2, {len(operators)} operators",
+        f"< {NETWORK_LIMIT_MS:g} ms",
+        f"{took_ms:.2f} ms",
+        took_ms < NETWORK_LIMIT_MS,
+    )
+
+
+def _widths(profile: DeviceProfile) -> Row:
+    fixed = {"height": 28, "width": 28, "in_channels": 96, "kernel": 3}
+    widths = np.random.default_rng(0).integers(1, 1025, 1_000_000)
+    model = profile.models["conv2d"]
+    took_s = min(_seconds(lambda: latency_curve(model, fixed, "out_channels", widths)) for _ in range(3))
+    rate = len(widths) / took_s
+    return Row("6", "width candidates of a layer", f">= {WIDTHS_A_SECOND:.0e} a second",
+               f"{rate / 1e6:.2f} million a second", rate >= WIDTHS_A_SECOND)  # fmt: skip
+
+
+def _loading(settings: Settings) -> Row:
+    took_s = min(_seconds(lambda: load_profile(settings.profile_path)) for _ in range(3))
+    return Row("6", "loading a profile", "reported", f"{took_s * 1e3:.0f} ms", None)
+
+
+def _seconds(do: object) -> float:
+    began = time.perf_counter()
+    do()  # type: ignore[operator]
+    return time.perf_counter() - began
