@@ -29,7 +29,7 @@ CASES = [
     ("softmax", {"channels": 10}, 50, 40, 40, 0),
     # 4 gates, 5 steps, 3 inputs, 2 units: products of 8 x 3 and 8 x 2, and 18 FLOPs an element.
     ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 8 * 5 + 36), 60, 8, 8 * 6),
-    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2, "sequences": 1},
+    ("lstm_while", {"steps": 5, "in_channels": 3, "units": 2, "outputs": 5},
      5 * (2 * 8 * 5 + 36), 60, 40, 8 * 6),
     ("gru_while", {"steps": 5, "in_channels": 3, "units": 2}, 5 * (2 * 6 * 5 + 32), 60, 8, 6 * 7),
     # Unrolled the first step has no state to multiply, and every product has its own weights.

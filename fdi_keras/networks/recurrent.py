@@ -67,7 +67,7 @@ def _one_way(graph: Graph, call: Call, layer: Any, channels: dict[str, int]) -> 
     steps, n_in = (n or 1 for n in graph.shapes[source][1:])
     dims = {"steps": steps, "in_channels": n_in, "units": layer.units}
     if not layer.unroll:
-        dims["sequences"] = int(layer.return_sequences)
+        dims["outputs"] = steps if layer.return_sequences else 1
         if layer.go_backwards:
             yield _reverse(graph, call, n_in, {"channels": source})
     kind = f"{CELLS[type(layer)]}_{'unrolled' if layer.unroll else 'while'}"

@@ -99,9 +99,9 @@ def _faster(graph: Graph, call: Call, profile: DeviceProfile) -> bool | None:
     for part in parts:
         cell = part.kind.partition("_")[0]
         sizes = {name: part.dims[name] for name in ("steps", "in_channels", "units")}
-        sequences = int(getattr(call.layer, "return_sequences", False))
+        outputs = sizes["steps"] if getattr(call.layer, "return_sequences", False) else 1
         times = {}
-        for kind, dims in ((f"{cell}_while", {**sizes, "sequences": sequences}), (f"{cell}_unrolled", sizes)):
+        for kind, dims in ((f"{cell}_while", {**sizes, "outputs": outputs}), (f"{cell}_unrolled", sizes)):
             if kind not in profile.models:
                 raise UnknownOperatorsError(
                     f"profile {profile.name!r} has no time model for {kind}, so it cannot choose the form of "

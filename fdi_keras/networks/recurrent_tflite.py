@@ -97,7 +97,12 @@ class Recurrent:
                 ]
                 weights = sorted(_shape(body.tensors[o.inputs[1]]) for o in products)
                 if weights == sorted((GATES[cell] * units, width) for width in (n_in, units)):
-                    dims = {"steps": steps, "in_channels": n_in, "units": units, "sequences": int(bool(kept))}
+                    dims = {
+                        "steps": steps,
+                        "in_channels": n_in,
+                        "units": units,
+                        "outputs": steps if kept else 1,
+                    }
                     return Operator(f"{cell}_while", dims, name)
         return self._unknown_loop(name, body, found, steps)
 

@@ -192,7 +192,7 @@ def _canonical_reduction(dims: dict[str, int]) -> dict[str, int]:
 
 #: Dimensions that say which of a few ways, counted from 0, and how many there are.
 CHOICES = {
-    **dict.fromkeys(("padding", "activation", "constant", "shared", "transposed", "sequences"), 2),
+    **dict.fromkeys(("padding", "activation", "constant", "shared", "transposed"), 2),
     **{"over": 3, "order": 3, "broadcast": 5},
 }
 
@@ -305,8 +305,8 @@ def _recurrent() -> tuple[Kind, ...]:
                 dimensions,
                 ("in_channels", "units"),
                 formula,
-                {"sequences": 0} if "sequences" in dimensions else {},
-                linear_dimensions=("steps",),
+                {"outputs": 1} if "outputs" in dimensions else {},
+                linear_dimensions=tuple(name for name in ("steps", "outputs") if name in dimensions),
             )
             for name, (dimensions, formula) in RECURRENT.items()
         ),

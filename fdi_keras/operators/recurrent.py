@@ -29,22 +29,22 @@ BIASES = {"lstm": 1, "gru": 2}
 #: FLOPs an element of the state and step beside the products: activations, products, sums (our choice).
 ELEMENT_FLOPS = {"lstm": 18, "gru": 16}
 
-#: ``sequences`` is 1 when the output of every step is returned, 0 for that of the last.
-DIMENSIONS = ("steps", "in_channels", "units", "sequences")
+#: ``outputs`` is how many are returned: that of the last step, 1, or those of all steps. It says in numbers
+#: what a switch would say, so that one leaf can hold both.
+DIMENSIONS = ("steps", "in_channels", "units", "outputs")
 UNROLLED_DIMENSIONS = DIMENSIONS[:3]
 
 
 def _while(c: Columns, cell: str) -> Variables:
     width = GATES[cell] * c["units"]
     every = c["steps"] * c["units"]
-    sequences = c["sequences"]
     macs = c["steps"] * width * (c["in_channels"] + c["units"])
     return (
         2 * macs + ELEMENT_FLOPS[cell] * every,
         FLOAT_BYTES * c["steps"] * c["in_channels"],
-        FLOAT_BYTES * (sequences * every + (1 - sequences) * c["units"]),
+        FLOAT_BYTES * c["outputs"] * c["units"],
         # To put its output into the middle of all outputs, a step copies them.
-        FLOAT_BYTES * (c["steps"] * width + sequences * c["steps"] * every),
+        FLOAT_BYTES * (c["steps"] * width + c["outputs"] * every),
         width * (c["in_channels"] + c["units"] + BIASES[cell]),
     )
 

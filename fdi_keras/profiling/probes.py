@@ -81,7 +81,7 @@ def _check(kind: str, dims: Dims) -> None:
             f"({dims['height']}x{dims['width']})."
         )
     for parts in ("inputs", "outputs"):
-        if dims.get(parts, 0) > dims.get("channels", 0):
+        if "channels" in dims and dims.get(parts, 0) > dims["channels"]:
             raise UsageError(
                 f"{kind}: {dims[parts]} {parts} need as many channels; received {dims['channels']}."
             )
@@ -91,6 +91,10 @@ def _check(kind: str, dims: Dims) -> None:
                 f"{kind}: {channels} must be a multiple of groups ({dims['groups']}); "
                 f"received {dims[channels]}."
             )
+    if "steps" in dims and dims.get("outputs", 1) not in (1, dims["steps"]):
+        raise UsageError(
+            f"{kind}: outputs must be 1, or as many as steps ({dims['steps']}); received {dims['outputs']}."
+        )
 
 
 def _random_weights(kind: str, dims: Dims, seed: int) -> list[np.ndarray]:

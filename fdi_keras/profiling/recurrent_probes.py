@@ -151,7 +151,8 @@ def _slice(b: ModelBuilder, x: int, units: int, gate: int) -> int:
 
 
 def _while(b: ModelBuilder, dims: Dims, weights: Weights, cell: str) -> int:
-    steps, n_in, units, every = (dims[d] for d in ("steps", "in_channels", "units", "sequences"))
+    steps, n_in, units = (dims[d] for d in ("steps", "in_channels", "units"))
+    every = dims["outputs"] > 1
     x = _steps_first(b, steps, n_in)
     zero, state = b.constant(_int32(0)), b.constant(np.zeros((1, units), np.float32))
     outputs = b.constant(np.zeros((steps if every else 1, 1, units), np.float32))
@@ -202,7 +203,7 @@ def _body(b: ModelBuilder, signature: _Signature, dims: Dims, weights: Weights, 
         x = b.operator("GATHER", [xs, step], (1, n_in), "GatherOptions", {"axis": 0})
         states = _STEPS[cell](b, _cell(b, cell, dims, weights), x, states)
         made = _reshape(b, states[0], (1, 1, units))
-        if dims["sequences"]:
+        if dims["outputs"] > 1:
             made = _inserted(b, outputs, made, step, next_step, dims)
         b.returns([next_turn, next_step, made, *states, xs])
     return number

@@ -63,7 +63,8 @@ def _layer(rng: Random, most_steps: int) -> Dims:
 
 def loop(rng: Random) -> Dims:
     """An LSTM or GRU as a loop."""
-    return {**_layer(rng, MAX_STEPS), "sequences": int(rng.random() < 0.4)}
+    dims = _layer(rng, MAX_STEPS)
+    return {**dims, "outputs": dims["steps"] if rng.random() < 0.4 else 1}
 
 
 def unrolled(rng: Random) -> Dims:
@@ -84,8 +85,8 @@ BASES: dict[str, Callable[[Random], Dims]] = {
     "reverse": reverse,
 }
 
-_LOOPS = ((1, 1, 1, 0), (512, 1, 32, 1), (512, 24, 16, 0), (20, 512, 64, 1), (16, 64, 512, 0),
-          (1, 512, 512, 1), (128, 128, 128, 0))  # fmt: skip
+_LOOPS = ((1, 1, 1, 1), (512, 1, 32, 512), (512, 24, 16, 1), (20, 512, 64, 20), (16, 64, 512, 1),
+          (1, 512, 512, 1), (128, 128, 128, 1))  # fmt: skip
 _UNROLLED = ((4, 1, 1), (128, 1, 32), (32, 512, 32), (4, 16, 512), (4, 512, 128), (64, 64, 64))
 
 #: Ends of the ranges by kind, in the order of its dimensions.

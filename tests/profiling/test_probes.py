@@ -80,7 +80,7 @@ LAYERS = [
     ("L.Softmax()(v)", "softmax", {"channels": 40}),
     ("L.Softmax()(r)", "softmax", {"rows": 6, "channels": 20}),
     *((f"L.{cell}(7, return_sequences={bool(every)}, **bias)(r)", f"{cell.lower()}_while",
-       {**STEPS, "sequences": every}) for cell in ("LSTM", "GRU") for every in (0, 1)),
+       {**STEPS, "outputs": 6 if every else 1}) for cell in ("LSTM", "GRU") for every in (0, 1)),
     *((f"L.{cell}(7, unroll=True, **bias)(r)", f"{cell.lower()}_unrolled", STEPS) for cell in ("LSTM", "GRU")),
     ("Flip()(r)", "reverse", {"steps": 6, "channels": 20}),
     *((f"L.Activation('{name}')(x)", kind, IMAGE) for name, kind in (
