@@ -86,7 +86,7 @@ def tuned(seed: int) -> dict[str, Any]:
         "SVR": (SVR(epsilon=0.01), {"C": [10, 100, 1000], "gamma": ["scale", 0.02]}),
         "gradient boosting": (boosting, {"n_estimators": [600, 1500], "max_depth": [3, 5]}),
         "MLP": (
-            MLPRegressor((128, 128), max_iter=500, random_state=seed),
+            MLPRegressor(hidden_layer_sizes=(128, 128), max_iter=500, random_state=seed),
             {"alpha": [1e-4, 1e-2], "learning_rate_init": [1e-3, 3e-3]},
         ),
     }

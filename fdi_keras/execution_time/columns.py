@@ -7,8 +7,7 @@ names stand in profiles, and whoever reads one needs nothing else:
 - ``flops``: an explanatory variable, ``out_channels``: a dimension,
 - ``pixels``: positions of the feature map that is written (read, where none is written),
 - ``flops@16``: with the channels an operator makes rounded up to a multiple of 16,
-- ``flops@16,pixels:7``: with the pixels rounded up to a multiple of 7 as well; a single pixel
-  (or row) stays one, because libraries multiply a vector differently than a matrix,
+- ``flops@16,pixels:7``: with the pixels rounded up to a multiple of 7 as well,
 - ``flops/in_channels``: what there would be of a single input channel.
 
 All of them are our choice; the paper's leaves are linear in FLOPs, memory and parameters.
@@ -156,10 +155,7 @@ def _changed(kind: Kind, derived: Mapping[str, Any], column: Column) -> dict[str
         columns[PIXELS] = columns[sides[0]] * columns[sides[1]]
     for dimension, tile in column.tiles:
         name = dimension or made_channels(kind)
-        blocks = np.ceil(columns[name] / tile) * tile
-        columns[name] = (
-            blocks if name in kind.channels else np.where(columns[name] <= 1, columns[name], blocks)
-        )
+        columns[name] = np.ceil(columns[name] / tile) * tile
     if column.per:
         columns[column.per] = np.ones(1)
     if sides and PIXELS in columns:

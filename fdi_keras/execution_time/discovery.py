@@ -76,8 +76,10 @@ def discover(kind: Kind, dims: Mapping[str, Any], times: np.ndarray, groups: np.
         times: ``(n,)`` in ms.
         groups: ``(n,)`` labels of rows that are held out together.
     """
+    # An image is often gone through pixel by pixel, at a cost for each however few channels it has.
+    start = (*kind.linear, PIXELS) if knows(kind, PIXELS) else kind.linear
     if len(times) < FEWEST_ROWS:
-        return kind.linear
+        return start
     rng = np.random.default_rng(0)
     if len(times) > ENOUGH_ROWS:
         label = np.unique(groups, return_inverse=True)[1].reshape(-1)
@@ -86,7 +88,7 @@ def discover(kind: Kind, dims: Mapping[str, Any], times: np.ndarray, groups: np.
         dims = {name: np.asarray(column)[chosen] for name, column in dims.items()}
         times, groups = times[chosen], groups[chosen]
     fold = group_folds(groups, FOLDS, rng)
-    linear = _search(kind, dims, times, groups, fold, kind.linear, _changes)
+    linear = _search(kind, dims, times, groups, fold, start, _changes)
     tiled = any(parse(name).tiles for name in linear)
     for dimension in rounded_dimensions(kind):
         if dimension in kind.channels or not tiled:  # where no channel is computed in blocks, nothing is
@@ -176,7 +178,8 @@ def _changes(kind: Kind, linear: Sequence[str]) -> Iterator[tuple[str, ...]]:
                 _with(linear, [column._replace(per=d, tiles=column.without([_short(kind, d)]).tiles)])
                 for d in kind.channels[:-1]
             )
-    yield from (_with(linear, [Column(name)]) for name in (PIXELS, "rows") if knows(kind, name))
+    if knows(kind, "rows"):
+        yield _with(linear, [Column("rows")])
 
 
 def _in_blocks(kind: Kind, linear: Sequence[str], dimension: str) -> Iterator[tuple[str, ...]]:

@@ -73,8 +73,7 @@ class Form:
 
     def features(self, kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         """All columns of a model: those of the kind, then those that only this form has."""
-        own = (*linear, *self.tested(kind, linear))
-        return (*kind.features, *(name for name in own if name not in kind.features))
+        return tuple(dict.fromkeys([*kind.features, *linear, *self.tested(kind, linear)]))
 
     def compute(self, kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Columns by name, ``(n,)`` each, or ``(1,)`` where they are the same for all n operators.

@@ -94,10 +94,18 @@ def fit_leaf(
     more, expected = np.empty((0, A.shape[1])), np.empty(0)
     if prior is not None:
         more, expected = prior[0] / scale, prior[0] @ prior[1]
-    weights = nnls(np.concatenate([columns, more]), np.concatenate([ones, expected]))[0]
+    weights = _solve(np.concatenate([columns, more]), np.concatenate([ones, expected]))
     for _ in range(robust_steps):
         row_weight = 1.0 / np.sqrt(np.maximum(np.abs(columns @ weights - 1.0), RESOLUTION))
         usual = np.sqrt(np.mean(row_weight**2))
         rows = np.concatenate([columns * row_weight[:, None], more * usual])
-        weights = nnls(rows, np.concatenate([row_weight, expected * usual]))[0]
+        weights = _solve(rows, np.concatenate([row_weight, expected * usual]))
     return np.asarray(weights / scale)
+
+
+def _solve(A: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Non-negative least squares, ``(p,)``; nearly collinear columns may keep the exact method from ending."""
+    try:
+        return np.asarray(nnls(A, b, maxiter=30 * A.shape[1])[0])
+    except RuntimeError:
+        return solve_many((A.T @ A)[None], (A.T @ b)[None], np.ones(A.shape[1], bool))[0]

@@ -15,12 +15,12 @@ import numpy as np
 
 from fdi_keras.errors import CampaignError, UsageError
 from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
-from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, get_form, multiple_columns
+from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, Form, get_form, multiple_columns
 from fdi_keras.execution_time.intervals import with_intervals
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
 from fdi_keras.execution_time.weight_fetch import SOURCE, WeightFetch, fit_weight_fetch
-from fdi_keras.operators.kinds import KINDS, get_kind
+from fdi_keras.operators.kinds import KINDS, Kind, get_kind
 
 #: Called with the number of fits done and their total.
 Progress = Callable[[int, int], None]
@@ -32,6 +32,9 @@ FEWEST = 3
 #: latter a leaf may have fewer measurements than its formula has numbers.
 FEWEST_IN_LEAF = 4
 PULL = 2.0
+
+#: Folds by which the number of leaves is chosen (our choice: more cost time and find the same).
+FOLDS_WITHIN = 3
 
 #: Most leaves of a tree (our choice).
 MOST_LEAVES = 48
@@ -91,6 +94,11 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
         """
         return self.tree.times_of(*self._used(dims))
 
+    def price(self, dims: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Times in ms and leaves, ``(n,)`` each: :meth:`predict_ms` and :meth:`leaf_of` at once."""
+        columns, count = self._used(dims)
+        return self.tree.times_of(columns, count), self.tree.leaves_of(columns, count)
+
     def leaf_of(self, dims: Mapping[str, Any]) -> np.ndarray:
         """The leaf of each operator, ``(n,)``: positions in ``tree.leaves``."""
         return self.tree.leaves_of(*self._used(dims))
@@ -110,10 +118,10 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
         Returns:
             Lower and upper factors ``(n,)``, such as 0.96 and 1.05; None when the model does not know.
         """
-        ends = [(rule.leaf.low, rule.leaf.high) for rule in self.tree.leaves]
-        if any(low is None or high is None for low, high in ends):
+        ends = self.tree.intervals
+        if ends is None:
             return None
-        low, high = np.array(ends, float)[self.leaf_of(dims)].T
+        low, high = ends[self.leaf_of(dims)].T
         return low, high
 
     def out_of_range(self, dims: Mapping[str, int]) -> list[str]:
@@ -327,15 +335,31 @@ def _fit_tree(
     form_name: str,
     max_leaves: int,
 ) -> Tree:
+    from threadpoolctl import threadpool_limits
+
+    # Many small systems: threads of a linear algebra library would only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        return _fitted(get_kind(kind_name), dims, times, groups, seed, get_form(form_name), max_leaves)
+
+
+def _fitted(
+    kind: Kind,
+    dims: Mapping[str, np.ndarray],
+    times: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    form: Form,
+    max_leaves: int,
+) -> Tree:
     from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
 
-    kind, form = get_kind(kind_name), get_form(form_name)
     linear = form.linear(kind, dims, times, groups)
     features = form.features(kind, linear)
     regressor = ExecutionTimeRegressor(
         linear=[features.index(name) for name in linear],
         multiple_features=multiple_columns(kind, features),
         max_leaves=max_leaves,
+        cv=FOLDS_WITHIN,
         pull=PULL,
         min_samples_leaf=FEWEST_IN_LEAF,
         random_state=seed,

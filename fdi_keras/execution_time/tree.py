@@ -173,6 +173,14 @@ class Tree(msgspec.Struct, forbid_unknown_fields=True, dict=True):
         return result
 
     @cached_property
+    def intervals(self) -> np.ndarray | None:
+        """``(leaves, 2)``: low and high of each leaf; None when one has none."""
+        ends = [(rule.leaf.low, rule.leaf.high) for rule in self.leaves]
+        if any(low is None or high is None for low, high in ends):
+            return None
+        return np.array(ends, float)
+
+    @cached_property
     def used(self) -> list[str]:
         """The columns that conditions test or leaves weigh, in the order of :attr:`features`."""
         tested = {condition.feature for rule in self.leaves for condition, _ in rule.path}

@@ -310,12 +310,11 @@ def _prices(operators: Sequence[Operator], profile: DeviceProfile) -> dict[int, 
             continue
         complete = [KINDS[kind].complete(operators[i].dims) for i in places]
         dims = {name: np.array([each[name] for each in complete], float) for name in KINDS[kind].dimensions}
-        times, leaves = model.predict_ms(dims).tolist(), model.leaf_of(dims).tolist()
-        ends = model.interval_of(dims)
+        times, leaves = (column.tolist() for column in model.price(dims))
+        ends = None if model.tree.intervals is None else model.tree.intervals.tolist()
         rules = {leaf: rule_text(model.tree, leaf).text for leaf in set(leaves)}
-        for row, (place, leaf) in enumerate(zip(places, leaves, strict=True)):
-            both = None if ends is None else (float(ends[0][row]), float(ends[1][row]))
-            found[place] = _Price(times[row], leaf, both, rules[leaf])
+        for place, time, leaf in zip(places, times, leaves, strict=True):
+            found[place] = _Price(time, leaf, None if ends is None else tuple(ends[leaf]), rules[leaf])
     return found
 
 

@@ -15,8 +15,30 @@ def test_predict_for_people(fdi, small_profile, conv_model):
     assert answer.err == ""
     report = predict_latency(conv_model, load_profile(small_profile))
     words = " ".join(answer.out.split())
-    assert f"conv.tflite: {report.total_ms:.4g} ms predicted, 100 % covered by profile small" in words
+    predicted = f"{report.total_ms:.4g} ms predicted{report.interval_text}"
+    assert f"conv.tflite: {predicted}, 100 % covered by profile small" in words
     assert "conv2d #" in words
+
+
+def test_a_profile_from_before_intervals_predicts_without(fdi, small_profile, conv_model, tmp_path):
+    document = json.loads(small_profile.read_text())
+
+    def forget(node):
+        for end in ("low", "high"):
+            node.pop(end, None)
+        for side in ("yes", "no"):
+            if side in node:
+                forget(node[side])
+
+    for model in document["models"].values():
+        forget(model["tree"]["root"])
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    report = predict_latency(conv_model, load_profile(tmp_path / "old.json"))
+    known = predict_latency(conv_model, load_profile(small_profile))
+    assert report.total_ms == known.total_ms
+    assert (report.low_ms, report.high_ms, report.operators[0].low_ms) == (None, None, None)
+    assert report.interval_text == ""
+    assert "confidence" not in fdi("predict", conv_model, "--profile", tmp_path / "old.json").out
 
 
 @pytest.mark.parametrize("columns", ["80", "160"])
@@ -36,6 +58,7 @@ def test_predict_json(fdi, small_profile, conv_model):
     assert {"total_ms", "coverage", "operators", "warnings"} <= set(document)
     assert {"name", "kind", "predicted_ms", "rule"} <= set(document["operators"][0])
     assert document["coverage"] == 1.0
+    assert 0 < document["low_ms"] <= document["total_ms"] <= document["high_ms"]
     assert document["operators"][0]["kind"] == "conv2d"
 
 
