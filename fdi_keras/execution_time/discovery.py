@@ -60,8 +60,8 @@ MOST_TILES = 2
 #: So many pixels or rows are few.
 FEW_PIXELS = 64
 
-#: Leaves of the small tree, and the folds.
-LEAVES, FOLDS = 6, 4
+#: Leaves of the small tree, and the folds. Over a narrow range six leaves imitate a tile, two do not.
+LEAVES, FOLDS = (6, 2), 4
 
 #: A single configuration that nothing explains must not decide.
 MOST_OFF = 0.5
@@ -88,8 +88,12 @@ def discover(kind: Kind, dims: Mapping[str, Any], times: np.ndarray, groups: np.
         dims = {name: np.asarray(column)[chosen] for name, column in dims.items()}
         times, groups = times[chosen], groups[chosen]
     fold = group_folds(groups, FOLDS, rng)
-    linear = _search(kind, dims, times, groups, fold, start, _changes)
-    tiled = any(parse(name).tiles for name in linear)
+    tiled = False
+    for leaves in LEAVES:
+        linear = _search(kind, dims, times, groups, fold, start, _changes, leaves)
+        tiled = any(parse(name).tiles for name in linear)
+        if tiled:
+            break
     for dimension in rounded_dimensions(kind):
         if dimension in kind.channels or not tiled:  # where no channel is computed in blocks, nothing is
             continue
@@ -118,6 +122,7 @@ def _search(
     fold: np.ndarray,
     linear: tuple[str, ...],
     changes: Callable[[Kind, Sequence[str]], Iterator[tuple[str, ...]]],
+    leaves: int = LEAVES[0],
 ) -> tuple[str, ...]:
     """The columns after all changes, one after the other, that lower the error."""
     trial = _Trial(kind, dims, times, fold)
@@ -125,7 +130,7 @@ def _search(
     while True:
         # Once with no tile and once with the first: later ones change the small tree little.
         if divided < 2:
-            trial.divide(linear)
+            trial.divide(linear, leaves)
             divided += 1
         off = trial.off(linear)
         tried = {changed: trial.off(changed) for changed in dict.fromkeys(changes(kind, linear))}
@@ -230,7 +235,7 @@ class _Trial:
             self._columns[name] = np.broadcast_to(column, self.times.shape) / self.times
         return np.column_stack([1 / self.times, *(self._columns[name] for name in names)])
 
-    def divide(self, linear: Sequence[str]) -> None:
+    def divide(self, linear: Sequence[str], leaves: int) -> None:
         """Deal the rows to the leaves of small trees, one a fold, grown without the fold."""
         from fdi_keras.execution_time.forms import FORMS
         from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
@@ -246,7 +251,7 @@ class _Trial:
                 for i, column in enumerate(map(parse, features))
                 if column.base in self.kind.channels and column.tiles
             ],
-            max_leaves=LEAVES,
+            max_leaves=leaves,
             min_samples_leaf=max(12, len(self.times) // 16),
             cv=None,
             robust_steps=0,
