@@ -61,7 +61,7 @@ def sessions(name: str | None, as_json: bool) -> None:
     session = follower.session
     document = _document(session, row.epoch, follower.tail.problem)
     document["spaces"] = [
-        {"name": s.name, "start": _number(s.start), "now": _number(s.now)} for s in session.spaces.values()
+        {"name": s.name, "start": _number(s.start), "now": _number(s.now)} for s in session.spaces.current()
     ]
     document["events"] = [{"time": h.time, "what": h.what, "text": h.text} for h in session.happenings]
     if as_json:

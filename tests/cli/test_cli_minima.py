@@ -62,7 +62,10 @@ def test_json(fdi, small_profile):
     assert document["widths"] == widths
     assert document["times_ms"] == times.tolist()
     assert document["free"] == 0.25
-    assert document["fixed"] == {**fixed, "stride": 1, "padding": 1, "activation": 1}
+    assert document["fixed"] == {
+        **{**fixed, "stride": 1, "padding": 1, "activation": 1},
+        **{"kernel_width": 0, "stride_width": 0, "dilation": 1},
+    }
     expected = np.array(widths)[time_minima(widths, times, free=0.25) | time_minima(widths, times)]
     assert [m["width"] for m in document["minima"]] == expected.tolist()
 

@@ -68,7 +68,7 @@ async def test_every_key_of_the_rules(make_app, state):
         await until(pilot, lambda: room._dims == larger, "the dimension as it was")
         await pilot.press("equals_sign")
         await until_shown(pilot, "An operator of kind")
-        await pilot.press(*("delete",) * 6, *("backspace",) * 6, "0", *("enter",) * 8)
+        await pilot.press(*("delete",) * 6, *("backspace",) * 6, "0", *("enter",) * len(room._dims))
         await until_shown(pilot, "must be a whole number")
         await pilot.press("escape")
         await pilot.press("slash", *"dense", "enter")

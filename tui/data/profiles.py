@@ -240,6 +240,13 @@ def varied_first(kind: str) -> str:
     return KINDS[kind].channels[-1]
 
 
+def told_dimensions(model: TimeModel) -> list[str]:
+    """Dimensions that are worth a word: not those that had their default in all that was measured."""
+    kind = KINDS[model.kind]
+    usual = {name: (value, value) for name, value in kind.defaults.items()}
+    return [name for name in kind.dimensions if name not in usual or model.ranges[name] != usual[name]]
+
+
 def may_vary(kind: str) -> list[str]:
     """Dimensions that count something."""
     return [name for name in KINDS[kind].dimensions if name not in CHOICES]

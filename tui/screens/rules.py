@@ -71,7 +71,7 @@ class RulesRoom(RulesView):
 
         def done(values: dict[str, str] | None) -> None:
             if values is not None:
-                self._dims = {name: int(value) for name, value in values.items()}
+                self._dims |= {name: int(value) for name, value in values.items()}
                 self._fit_window()
                 self._draw_curve()
                 self._describe_beside()

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 def operator_form(model: TimeModel, dims: Mapping[str, int]) -> Form:
     """The form, with an operator to begin with and what was measured."""
-    fields = [Field(name, name, str(value)) for name, value in dims.items()]
-    ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in model.ranges.items())
+    from fdi_tui.data.profiles import told_dimensions
+
+    names = told_dimensions(model)
+    fields = [Field(name, name, str(dims[name])) for name in names]
+    ranges = ", ".join("{} {:g} to {:g}".format(name, *model.ranges[name]) for name in names)
     title = f"An operator of kind {model.kind}"
     return Form(title, fields, "Show", check=wrong_with_dims, note=f"Measured: {ranges}")
 

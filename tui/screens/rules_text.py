@@ -92,12 +92,10 @@ class Setting(Static):
 
     def begin(self, model: TimeModel, vary: str) -> None:
         """Another kind of operator."""
-        from fdi_tui.data.profiles import may_vary
+        from fdi_tui.data.profiles import may_vary, told_dimensions
 
-        from fdi_keras.operators import KINDS
-
-        self._names = list(KINDS[model.kind].dimensions)
-        self._may_vary = may_vary(model.kind)
+        self._names = told_dimensions(model)
+        self._may_vary = [name for name in may_vary(model.kind) if name in self._names]
         self.vary = vary
         self.chosen = next((name for name in self._names if name != vary), vary)
         self._told = Text()

@@ -103,6 +103,7 @@ class Form(Panel[dict[str, str]]):
         self._title, self._fields, self._button, self._check, self._note = title, fields, button, check, note
 
     DEFAULT_CSS = """
+    Form > #box { height: auto; }
     Form .row { height: 1; align-horizontal: left; }
     Form .row Label { width: 12; color: $text-muted; }
     Form .row Input { width: 1fr; }
@@ -110,7 +111,7 @@ class Form(Panel[dict[str, str]]):
     """
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with VerticalScroll(id="box", can_focus=False):
             yield Static(clean(self._title), classes="title", markup=False)
             if self._note:
                 yield Static(clean(self._note), classes="hint", markup=False)
@@ -149,6 +150,7 @@ class Form(Panel[dict[str, str]]):
             place = self.query_one("#wrong", Static)
             place.update(Text(clean(wrong)))
             place.display = True
+            self.call_after_refresh(place.scroll_visible, animate=False)
             return
         self.dismiss(values)
 
