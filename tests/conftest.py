@@ -8,10 +8,12 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so their children, to which
-# many tests send it.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup hanging up; so would
+# their children, to which many tests send these.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # What several folders' tests share they import by its own name: networks, devices, stand-in phones.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -14,43 +14,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
-HERE = Path(__file__).parents[1]
+from benchmarks.command import RESULTS, Benchmark
+from benchmarks.execution_time.settings import PARTS, Settings
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", type=Path, default=RESULTS / "work" / "this-computer.json", help="with measurements"
     )
-    work = HERE / "results" / "work"
-    parser.add_argument("--parts", default="1,2,3,6", help="which parts to run")
-    parser.add_argument("--again", action="store_true", help="run parts again that have results")
-    parser.add_argument("--profile", type=Path, default=work / "this-computer.json", help="with measurements")
     parser.add_argument("--fresh", type=Path, help="another profile, to be tested on")
     parser.add_argument("--repeated", type=Path, help="profile or journal with the same configurations again")
     parser.add_argument("--budget", type=int, default=2500, help="measurements to learn from")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data"), help="folder with phone_gpu_operators.csv.gz"
     )
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "execution_time.json")
-    args = parser.parse_args()
 
-    from benchmarks.execution_time.settings import PARTS, Settings
-    from benchmarks.report import Report
 
-    report = Report(args.results)
-    settings = Settings(args.profile, args.fresh, args.repeated, args.budget, args.seed, args.data)
-    for number in args.parts.split(","):
-        if number not in PARTS:
-            parser.error(f"no part {number!r}; parts are {', '.join(PARTS)}")
-        part = import_module(f"benchmarks.execution_time.{PARTS[number]}")
-        report.part(number, lambda part=part: part.run(settings), args.again)
-    report.print()
-    return int(any(row.passed is False for row in report.rows))
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        options.profile, options.fresh, options.repeated, options.budget, options.seed, options.data
+    )
 
+
+BENCHMARK = Benchmark("execution_time", __doc__, PARTS, _settings, _options)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.run())

@@ -68,7 +68,10 @@ class Kind:
     def explain(self, dims: Columns) -> np.ndarray:
         """Explanatory variables of n operators: array of shape ``(n, 5)``."""
         columns = self.derive({name: np.atleast_1d(np.asarray(v, float)) for name, v in dims.items()})
-        length = max(np.size(c) for c in columns.values())
+        lengths = {np.size(c) for c in columns.values()}
+        length = (
+            max(lengths) if 0 not in lengths else 0
+        )  # defaults are single numbers, beside no operators too
         values = [np.broadcast_to(np.asarray(v, float), (length,)) for v in self.formula(columns)]
         return np.stack(values, axis=1)
 

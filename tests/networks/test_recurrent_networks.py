@@ -102,7 +102,7 @@ def test_what_is_no_usual_cell_is_named_on_both_sides():
         "activation relu": [L.LSTM(4, activation="relu")],
         "skips masked steps": [L.Masking(), L.LSTM(4)],
         "SimpleRNN": [L.SimpleRNN(4)],
-        "PReLU": [L.LSTM(4), L.PReLU()],
+        "UnitNormalization": [L.LSTM(4), L.UnitNormalization()],
     }
     model = network(*branches.values())
     from_model, from_file = read_operators(model), read_operators(fdi.export_litert(model))

@@ -17,7 +17,7 @@ from stand_in_tool.server import ToolServer
 from fdi_keras.devices import RuntimeChoice, open_device, open_runner, phone_runner
 from fdi_keras.errors import FdiError
 from fdi_keras.journal import read_journal
-from fdi_keras.profile import campaign_journal, measure, profile_devices
+from fdi_keras.profile import campaign_journal, profile_devices, several
 from fdi_keras.profiling import Plan, build_probe, read_records, run_campaign
 
 KINDS = ["dense", "relu"]
@@ -39,7 +39,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(phone_runner, "PROBE_S", 0.02)
     defaults = {**phone_runner.PhoneRunner.time.__kwdefaults__, "budget_s": 0.05}
     monkeypatch.setattr(phone_runner.PhoneRunner.time, "__kwdefaults__", defaults)
-    monkeypatch.setattr(measure, "COMMON", COMMON)
+    monkeypatch.setattr(several, "COMMON", COMMON)
 
 
 @pytest.fixture
