@@ -25,9 +25,6 @@ from fdi_keras.errors import JournalError, StorageError
 
 SCHEMA_VERSION = 1
 
-#: Events that end a journal; a journal without one belongs to a process that runs or died.
-ENDINGS = ("finished", "failed")
-
 
 def state_folder() -> Path:
     """Where journals live: ``$FDI_STATE``, else the user's state folder."""

@@ -168,10 +168,6 @@ class PrunableModel(keras.Model):
         """Expected width of each channel space: float tensor ``(spaces,)``."""
         return self.widths()[0]
 
-    def open_widths(self) -> np.ndarray:
-        """Channels that pruning now would keep, ``(spaces,)``."""
-        return ops.convert_to_numpy(self.widths()[1]).astype(float)
-
     def without_gates(self) -> keras.Model:
         """The plain network at full width, the gates' values multiplied into its kernels."""
         return ungated(self)
