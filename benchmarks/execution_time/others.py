@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.execution_time.accuracy import learn, predict
 from benchmarks.execution_time.settings import MAIN, Rows, Settings
 from benchmarks.report import Row
 from fdi_keras.execution_time.nonnegative import fit_leaf
@@ -20,13 +19,11 @@ SHARE = 0.5
 
 def run(settings: Settings) -> list[Row]:
     rows = []
-    for kind in [kind for kind in MAIN if kind in settings.kinds]:
-        known, fresh = settings.known(kind), settings.fresh(kind)
+    for kind in MAIN:
+        known = settings.known(kind)
         # The forest of nn-Meter is given as much as there is: what it is tested on is kept apart for all.
-        label = np.unique(fresh.groups, return_inverse=True)[1]
-        held = (np.random.default_rng(settings.seed).permutation(label.max() + 1) % 3 == 0)[label]
-        test = fresh[held]
-        off = _mape(predict(settings, learn(settings, kind), test), test)
+        test, further = settings.tested(kind)
+        off = _mape(settings.predict(kind, test), test)
         X, tested = KINDS[kind].matrix(known.dims), KINDS[kind].matrix(test.dims)
         others = {"linear fit": _mape(_linear(X, known.times, tested), test)}
         for name, search in tuned(settings.seed).items():
@@ -34,7 +31,7 @@ def run(settings: Settings) -> list[Row]:
                 warnings.simplefilter("ignore")  # what does not converge is reported by its error
                 search.fit(X, np.log(known.times), groups=known.groups)
             others[name] = _mape(np.exp(search.predict(tested)), test)
-        more = [known, fresh[~held]]
+        more = [known, further]
         times = np.concatenate([rows.times for rows in more])
         many = np.concatenate([_meter_columns(kind, rows) for rows in more])
         forest = _forest(settings.seed).fit(many, np.log(times))

@@ -1,25 +1,36 @@
-"""What the parts share: the measurements, divided into those to learn from and fresh ones."""
+"""What the parts share: what was learned, and the fresh measurements that it is tested on."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from fdi_keras.execution_time import WeightFetch, fit_weight_fetch
-from fdi_keras.execution_time.weight_fetch import SOURCE
+from fdi_keras.operators import KINDS
+from fdi_keras.operators.kinds import BINARY, ELEMENTWISE, REDUCTIONS
 from fdi_keras.profile import DeviceProfile, load_profile
-from fdi_keras.profiling import read_records
-from fdi_keras.profiling.design import planned
+from fdi_keras.profile.profile import LEAST_SHARE
+from fdi_keras.profiling import Measurement, Records, read_records
 
-#: Modules of the parts, by number.
-PARTS = {"1": "accuracy", "2": "others", "3": "phones", "6": "speed"}
+#: Modules of the parts, by number; the first makes what most of the others need.
+PARTS = {
+    "0": "campaigns",
+    "1": "accuracy",
+    "2": "others",
+    "3": "phones",
+    "4": "networks",
+    "5": "sweeps",
+    "6": "speed",
+    "7": "learning_curve",
+}
 
-#: Kinds that the goals name one by one, and their largest error.
-MAIN = ("conv2d", "depthwise_conv2d", "dense", "gru", "lstm")
-MAIN_LIMIT, OTHER_LIMIT = 0.04, 0.06
+#: Kinds that the goals name one by one, pooling, element-wise and normalisation kinds, and their largest error.
+MAIN = ("conv2d", "depthwise_conv2d", "dense", "lstm_while", "gru_while", "lstm_unrolled", "gru_unrolled")
+FURTHER = ("max_pool2d", "average_pool2d", *REDUCTIONS, *BINARY, "prelu", *ELEMENTWISE, "softmax")
+MAIN_LIMIT, FURTHER_LIMIT = 0.04, 0.06
 
 
 @dataclass(frozen=True)
@@ -48,76 +59,68 @@ class Rows:
         return list(zip(*(column.tolist() for column in self.dims.values()), strict=True))
 
 
-def rows_of(profile: DeviceProfile, kind: str) -> Rows:
-    table = profile.measurements[kind]
-    return Rows(table.dims, table.times_ms(profile.overhead_ms), table.column("group"))
+def rows_of(kind: str, measurements: list[Measurement], overhead_ms: float) -> Rows:
+    """Measurements of one kind as columns."""
+    full = [KINDS[kind].complete(m.dims) for m in measurements]
+    dims = {name: np.array([each[name] for each in full], float) for name in KINDS[kind].dimensions}
+    whole = np.array([m.median_ms for m in measurements])
+    groups = np.array([m.group for m in measurements], float)
+    return Rows(dims, np.maximum(whole - overhead_ms, LEAST_SHARE * whole), groups)
 
 
 @dataclass(frozen=True)
 class Settings:
     """The command line's choices; see ``__main__.py``."""
 
-    profile_path: Path
-    fresh_path: Path | None
-    repeated_path: Path | None
-    budget: int
+    work: Path
     seed: int
     data: Path
+
+    @property
+    def profile_path(self) -> Path:
+        return self.work / "learned.json"
+
+    def journal(self, name: str) -> Path:
+        """Of the campaign that was learned from (``"learned"``), or of one with fresh configurations."""
+        return self.work / f"{name}.jsonl"
 
     @cached_property
     def profile(self) -> DeviceProfile:
         return load_profile(self.profile_path)
 
-    @cached_property
-    def kinds(self) -> list[str]:
-        return list(self.profile.measurements)
-
-    @cached_property
-    def _taken(self) -> dict[str, int]:
-        wanted = planned(list(self.profile.plan.kinds or self.kinds), self.budget)
-        return {kind: min(wanted[kind], len(self.profile.measurements[kind])) for kind in self.kinds}
-
     def known(self, kind: str) -> Rows:
-        """What is learned from: the first measurements of the design."""
-        rows = rows_of(self.profile, kind)
-        return rows[np.arange(len(rows)) < self._taken[kind]]
+        """What the profile was learned from."""
+        table = self.profile.measurements[kind]
+        return Rows(table.dims, table.times_ms(self.profile.overhead_ms), table.column("group"))
+
+    @cached_property
+    def _fresh(self) -> list[Records]:
+        return [read_records(self.journal(name)) for name in ("fresh", "fresh-further")]
 
     def fresh(self, kind: str) -> Rows:
-        """What is tested on: groups and configurations that are not among :meth:`known`."""
-        known = self.known(kind)
-        if self.fresh_path is None:
-            rows = rows_of(self.profile, kind)
-            return rows[~np.isin(rows.groups, known.groups)]
-        rows = rows_of(load_profile(self.fresh_path), kind)
-        seen = set(known.configurations)
+        """What is tested on: configurations of another design that the profile does not hold."""
+        (records,) = [r for r in self._fresh if kind in (r.plan.kinds or ())]
+        mine = [m for _, m in sorted(records.measurements.items()) if m.kind == kind]
+        rows = rows_of(kind, mine, records.overhead_ms or 0.0)
+        seen = set(self.known(kind).configurations)
         return rows[np.array([each not in seen for each in rows.configurations], bool)]
 
-    @cached_property
-    def fetch(self) -> WeightFetch | None:
-        if SOURCE not in self.kinds:
-            return None
-        known = self.known(SOURCE)
-        return fit_weight_fetch(known.dims, known.times)
+    def tested(self, kind: str) -> tuple[Rows, Rows]:
+        """The fresh rows in two parts: a third of the groups to test on, and what opponents may have more."""
+        rows = self.fresh(kind)
+        label = np.unique(rows.groups, return_inverse=True)[1].reshape(-1)
+        held = (np.random.default_rng(self.seed).permutation(label.max() + 1) % 3 == 0)[label]
+        return rows[held], rows[~held]
+
+    def predict(self, kind: str, rows: Rows, profile: DeviceProfile | None = None) -> np.ndarray:
+        """Times ``(n,)`` in ms that the profile predicts for probes."""
+        profile = profile or self.profile
+        predicted = profile.models[kind].predict_ms(rows.dims)
+        if profile.weight_fetch is None:
+            return predicted
+        return profile.weight_fetch.probe_ms(predicted, KINDS[kind].weight_bytes(rows.dims))
 
     @cached_property
-    def _repeated(self) -> dict[tuple[str, tuple[float, ...]], float]:
-        if self.repeated_path is None:
-            return {}
-        found: dict[tuple[str, tuple[float, ...]], float] = {}
-        if self.repeated_path.suffix == ".jsonl":
-            records = read_records(self.repeated_path)
-            for m in records.measurements.values():
-                key = m.kind, tuple(float(m.dims[d]) for d in self.known(m.kind).dims)
-                found[key] = m.median_ms - (records.overhead_ms or 0.0)
-            return found
-        again = load_profile(self.repeated_path)
-        for kind in again.measurements:
-            rows = rows_of(again, kind)
-            found |= {(kind, c): t for c, t in zip(rows.configurations, rows.times.tolist(), strict=True)}
-        return found
-
-    def repeatability(self, kind: str, rows: Rows) -> float | None:
-        """Mean relative difference of two measurements of these configurations; None: not measured twice."""
-        again = np.array([self._repeated.get((kind, c), np.nan) for c in rows.configurations])
-        both = again > 0
-        return float(np.abs(again[both] / rows.times[both] - 1).mean()) if both.sum() > 5 else None
+    def repeatability(self) -> dict[str, float]:
+        """By kind the mean relative difference of two measurements of one configuration."""
+        return json.loads((self.work / "repeated.json").read_text())

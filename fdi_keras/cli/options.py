@@ -50,7 +50,7 @@ def runtime_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["xnnpack", "none", "gpu", "nnapi"]),
         default="xnnpack",
         show_default=True,
-        help="What executes the operators; all but the first on phones.",
+        help="What executes the operators: xnnpack, the runtime's own kernels, or on phones gpu or nnapi.",
     )
     @click.option(
         "--cores", default="", metavar="CORES", help="Of a phone: big, little, or a hexadecimal mask."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Defaults of a measurement, in seconds: our choice, enough for a median that
 #: repeats within 1 % on a quiet computer.
 BUDGET_S = 0.25
-WARMUP_S = 0.02
+WARMUP_S = 0.005
 MIN_RUNS = 5
 
 
@@ -80,8 +80,8 @@ class RuntimeChoice(msgspec.Struct, frozen=True):
 
     Attributes:
         threads: of the CPU; 1 when left out, or what a resumed campaign had.
-        delegate: what executes the operators: ``"xnnpack"``, and on phones ``"none"`` (the
-            runtime's own kernels), ``"gpu"`` or ``"nnapi"``.
+        delegate: what executes the operators: ``"xnnpack"``, ``"none"`` (the runtime's own kernels), and
+            on phones ``"gpu"`` or ``"nnapi"``.
         cores: on phones: ``"big"``, ``"little"`` or a hexadecimal mask; any when empty.
         precision: ``"float16"`` lets a phone's GPU or NNAPI calculate in 16 bits.
         benchmark_model: on phones: the tool's file; looked for when left out.
@@ -125,6 +125,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             executions a reading, so there may be fewer readings than runs.
         disturbed: share of the readings in which other processes took the processor;
             those count with the time that the model itself ran, where that is known.
+        timed_s: seconds that the readings took together; 0 where that is not known.
     """
 
     median_ms: float
@@ -132,6 +133,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_ms: float
     runs: int
     disturbed: float = 0.0
+    timed_s: float = 0.0
 
 
 class Runner(Protocol):
@@ -173,7 +175,7 @@ class Runner(Protocol):
         """How many models :meth:`time_many` times at little more cost than one."""
         ...
 
-    def time_many(self, models: Sequence[bytes]) -> Iterator[Timing | MeasurementError]:
+    def time_many(self, models: Iterable[bytes]) -> Iterator[Timing | MeasurementError]:
         """Time several models one after another; each result comes as soon as it is known.
 
         A model that cannot be timed gives its MeasurementError and the next one is timed.
@@ -271,7 +273,7 @@ class SteadyRunner:
 
     batch = 1
 
-    def time_many(self: Runner, models: Sequence[bytes]) -> Iterator[Timing | MeasurementError]:
+    def time_many(self: Runner, models: Iterable[bytes]) -> Iterator[Timing | MeasurementError]:
         for model in models:
             try:
                 yield self.time(model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,9 @@ class LitertRunner(SteadyRunner):
             is taken for hung. Covers loading and a first slow execution.
     """
 
+    #: So many at a time are asked for ahead.
+    batch = 8
+
     def __init__(self, runtime: Runtime, timeout_s: float = 60.0):
         self._runtime = runtime
         self._timeout_s = timeout_s
@@ -56,6 +61,23 @@ class LitertRunner(SteadyRunner):
         request = {"do": "time", "budget_s": budget_s, "warmup_s": warmup_s, "min_runs": min_runs}
         answer, _ = self._ask(request, [model], budget_s + warmup_s)
         return msgspec.convert(answer["timings"][0], Timing)
+
+    def time_many(self, models: Iterable[bytes]) -> Iterator[Timing | MeasurementError]:
+        """See :class:`Runner`. Where a core is left, the next model is made while this one is timed."""
+        if self._runtime.threads >= (os.cpu_count() or 1):
+            yield from super().time_many(models)
+            return
+        waiting = iter(models)
+        with ThreadPoolExecutor(1) as beside:
+            model = next(waiting, None)
+            while model is not None:
+                following = beside.submit(next, waiting, None)
+                try:
+                    result: Timing | MeasurementError = self.time(model)
+                except MeasurementError as error:
+                    result = error
+                model = following.result()
+                yield result
 
     def time_interleaved(
         self,
@@ -104,7 +126,7 @@ class LitertRunner(SteadyRunner):
         if self._child is not None and not self._child.alive:
             self.close()  # it died between two measurements: this one need not suffer
         if self._child is None:
-            self._child = Child(WORKER, str(self._runtime.threads))
+            self._child = Child(WORKER, str(self._runtime.threads), self._runtime.delegate)
         try:
             answer, tensors = self._child.ask(request, chunks, self._timeout_s + lasts_s)
         except BaseException:

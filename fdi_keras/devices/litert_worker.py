@@ -1,4 +1,4 @@
-"""The child process that executes models: ``python -m fdi_keras.devices.litert_worker THREADS``.
+"""The child process that executes models: ``python -m fdi_keras.devices.litert_worker THREADS DELEGATE``.
 
 It reads requests from standard input and answers on standard output, in frames
 (see ``frames.py``), and ends when its input ends, that is, when its parent does.
@@ -16,7 +16,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from time import get_clock_info, perf_counter, process_time
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -42,13 +42,21 @@ Chunks = list[bytes]
 Invoke = Callable[[], object]
 
 
-def main(threads: int) -> None:
+class Setup(NamedTuple):
+    """How models are executed: threads, and ``"xnnpack"`` or ``"none"`` for the runtime's own kernels."""
+
+    threads: int
+    delegate: str
+
+
+def main(setup: Setup) -> None:
     requests, answers = _take_standard_streams()
     if hasattr(signal, "SIGINT"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     import ai_edge_litert.interpreter  # noqa: F401 - loaded before the parent is told that we are ready
 
     gc.disable()  # a collection inside a reading would be measured; main collects between requests
+    gc.freeze()  # and need not look through what was imported
     write_frame(answers, {"ready": os.getpid()})
     while True:
         try:
@@ -57,7 +65,7 @@ def main(threads: int) -> None:
             return
         _die_when_stuck(header.get("timeout_s"))
         try:
-            answer, tensors = _ACTIONS[header["do"]](header, chunks, threads)
+            answer, tensors = _ACTIONS[header["do"]](header, chunks, setup)
         except (ValueError, RuntimeError, MemoryError) as error:
             answer, tensors = {"error": str(error) or type(error).__name__}, []
         gc.collect()
@@ -80,9 +88,9 @@ def _die_when_stuck(seconds: float | None) -> None:
         signal.alarm(int(seconds + 5) if seconds else 0)
 
 
-def _time(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
-    invoke = _load(chunks[0], threads).invoke
-    readings = Readings(invoke, _warm_up(invoke, header["warmup_s"]), threads)
+def _time(header: dict[str, Any], chunks: Chunks, setup: Setup) -> tuple[dict[str, Any], Chunks]:
+    invoke = _load(chunks[0], setup).invoke
+    readings = Readings(invoke, _warm_up(invoke, header["warmup_s"]), setup.threads)
     budget_s, min_runs = header["budget_s"], max(1, header["min_runs"])
     begin = perf_counter()
     look_at = SETTLING_SHARE * budget_s
@@ -101,9 +109,9 @@ def _time(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[st
     return {"timings": [readings.summary()]}, []
 
 
-def _interleave(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
-    invokes = [_load(chunk, threads).invoke for chunk in chunks]
-    readings = [Readings(invoke, _warm_up(invoke, header["warmup_s"]), threads) for invoke in invokes]
+def _interleave(header: dict[str, Any], chunks: Chunks, setup: Setup) -> tuple[dict[str, Any], Chunks]:
+    invokes = [_load(chunk, setup).invoke for chunk in chunks]
+    readings = [Readings(invoke, _warm_up(invoke, header["warmup_s"]), setup.threads) for invoke in invokes]
     turn_s = header["budget_s"] / header["rounds"]
     for _ in range(header["rounds"]):
         for invoke, taken in zip(invokes, readings, strict=True):
@@ -115,8 +123,8 @@ def _interleave(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[d
     return {"timings": [taken.summary() for taken in readings]}, []
 
 
-def _run(header: dict[str, Any], chunks: Chunks, threads: int) -> tuple[dict[str, Any], Chunks]:
-    interpreter = _load(chunks[0], threads)
+def _run(header: dict[str, Any], chunks: Chunks, setup: Setup) -> tuple[dict[str, Any], Chunks]:
+    interpreter = _load(chunks[0], setup)
     inputs, outputs = _signature_order(interpreter)
     if len(inputs) != len(chunks) - 1:
         raise ValueError(f"the model has {len(inputs)} inputs, {len(chunks) - 1} were given")
@@ -151,11 +159,16 @@ def _number_in_name(name: str) -> list[tuple[int, str]]:
 _ACTIONS = {"time": _time, "interleave": _interleave, "run": _run}
 
 
-def _load(model: bytes, threads: int) -> Any:
+def _load(model: bytes, setup: Setup) -> Any:
     """An interpreter with its tensors allocated and random inputs set."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    interpreter = Interpreter(model_content=model, num_threads=threads)
+    kernels = OpResolverType.AUTO  # with XNNPACK
+    if setup.delegate == "none":
+        kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(
+        model_content=model, num_threads=setup.threads, experimental_op_resolver_type=kernels
+    )
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
@@ -219,8 +232,9 @@ class Readings:
             "min_ms": 1e3 * min(self.seconds),
             "runs": len(self.seconds) * self._batch,
             "disturbed": self._disturbed / len(self.seconds),
+            "timed_s": sum(self.seconds) * self._batch,
         }
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(Setup(int(sys.argv[1]), sys.argv[2]))

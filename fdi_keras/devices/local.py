@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PACKAGE = "ai-edge-litert"
 
+#: What may execute the operators: XNNPACK, or the runtime's own kernels.
+DELEGATES = ("xnnpack", "none")
+
 #: Instruction sets that XNNPACK chooses its kernels by, as the operating systems spell them.
 EXTENSIONS = (
     "sse4_1", "avx", "f16c", "fma", "avx2", "avx512f", "avx512bw", "avx512vl", "avx512_vnni",
@@ -60,15 +63,16 @@ class LocalDevice:
         threads = 1 if choice.threads is None else choice.threads
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise UsageError(f"threads must be a whole number of at least 1; received {threads!r}.")
-        others = {
-            "delegate": (choice.delegate, "xnnpack"),
-            "cores": (choice.cores, ""),
-            "precision": (choice.precision, "float32"),
+        possible = {
+            "delegate": (choice.delegate, DELEGATES),
+            "cores": (choice.cores, ("",)),
+            "precision": (choice.precision, ("float32",)),
         }
-        for name, (given, only) in others.items():
-            if given != only:
+        for name, (given, allowed) in possible.items():
+            if given not in allowed:
+                expected = " or ".join(repr(value or "any") for value in allowed)
                 raise UsageError(
-                    f"this computer executes models with {name} {only or 'any'!r} only, received {given!r}: that is "
+                    f"this computer executes models with {name} {expected} only, received {given!r}: that is "
                     "a choice for phones."
                 )
         if choice.benchmark_model is not None:
@@ -78,7 +82,7 @@ class LocalDevice:
         version = _litert_version()
         if version is None:
             raise DeviceError(f"LiteRT is not installed on this computer: pip install {PACKAGE}.")
-        return LitertRunner(Runtime("litert", version, "xnnpack", threads, "float32"))
+        return LitertRunner(Runtime("litert", version, choice.delegate, threads, "float32"))
 
 
 def _litert_version() -> str | None:

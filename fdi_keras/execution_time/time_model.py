@@ -174,6 +174,7 @@ def fit_time_model(
     times_ms: np.ndarray,
     *,
     groups: np.ndarray | None = None,
+    reported: np.ndarray | None = None,
     seed: int = 0,
     folds: int = 5,
     form: str = DEFAULT_FORM,
@@ -194,6 +195,8 @@ def fit_time_model(
         times_ms: ``(n,)`` measured times, positive.
         groups: ``(n,)`` labels of rows that must not be torn apart either. Rows of one
             configuration always share a fold.
+        reported: ``(n,)`` bool: the rows that the error and the intervals are of. Others were chosen
+            because they are hard, and say more than a usual one would; None for all.
         seed: decides the folds; the same seed gives the same model.
         folds: parts held out in turn; fewer where there are fewer configurations.
         form: what leaves are linear in, see ``forms.py``.
@@ -238,14 +241,15 @@ def fit_time_model(
     cached = _without_fetch(kind, columns, times, fetch)
     tree = _fit_tree(kind, columns, cached, together, seed, form, max_leaves)
     leaf = tree.apply(get_form(form).matrix(get_kind(kind), columns, tree.features))
-    tree = with_intervals(tree, leaf, times / predicted)
+    usual = np.ones(len(times), bool) if reported is None else np.asarray(reported, bool)
+    tree = with_intervals(tree, leaf[usual], (times / predicted)[usual])
     report(parts + 1, parts + 1)
     return TimeModel(
         kind=kind,
         form=form,
         tree=tree,
         ranges={name: (float(column.min()), float(column.max())) for name, column in columns.items()},
-        error=held_out_error(times, predicted, parts),
+        error=held_out_error(times[usual], predicted[usual], parts),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 
 import msgspec
+import numpy as np
 
 from fdi_keras.errors import CampaignError
 from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model, fit_weight_fetch
@@ -22,13 +23,19 @@ from fdi_keras.profile.profile import (
 )
 from fdi_keras.profiling import (
     Measurement,
+    Plan,
     Records,
     read_records,
 )
+from fdi_keras.profiling.active import FEWEST as FEWEST_TO_CHOOSE
+from fdi_keras.profiling.active import is_held_out
 
 #: Fewest measurements of a kind to learn its model from (our choice: enough that two
 #: folds can be held out, too few for more than one leaf).
 FEWEST = 5
+
+#: Fewest rows to report an error of (our choice).
+FEWEST_REPORTED = 10
 
 #: Called with the kind that is being learned, how many are done, and how many there are.
 LearnProgress = Callable[[str, int, int], None]
@@ -124,12 +131,21 @@ def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) ->
             table.dims,
             table.times_ms(profile.overhead_ms),
             groups=table.column("group"),
+            reported=_reported(kind, table, profile.plan),
             seed=profile.plan.seed,
             form=form,
             fetch=profile.weight_fetch,
         )
     profile.models = models
     profile.energy = _learn_energy(profile, form)
+
+
+def _reported(kind: str, table: MeasurementTable, plan: Plan) -> np.ndarray | None:
+    """Which rows had no part in the choice of what was timed; None: all of them."""
+    if not plan.active or len(table) < FEWEST_TO_CHOOSE:
+        return None
+    aside = np.array([is_held_out(kind, int(group), plan.seed) for group in table.column("group")])
+    return aside if aside.sum() >= FEWEST_REPORTED else None
 
 
 def _learn_energy(profile: DeviceProfile, form: str) -> EnergyPart | None:

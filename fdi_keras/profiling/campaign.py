@@ -53,6 +53,7 @@ REFERENCE_EVERY_S = 20.0
 
 #: How long to wait for a computer that got slower before taking that for its normal speed.
 PATIENCE_S = 60.0
+LEAST_PATIENCE_S = 5.0
 PAUSE_S = 2.0
 
 #: A measurement is repeated for a slow reference at most so often, or a restless computer never ends it.
@@ -219,6 +220,7 @@ class _Campaign:
         self._in_a_row = 0
         self._counters_missing = False
         self._away_s = 0.0
+        self._timed_s = 0.0
         if records:
             journal.resume(plan=plan, measurements=len(self._done), failures=len(self._failed))
         else:
@@ -292,9 +294,12 @@ class _Campaign:
         """Time each; :attr:`_under_way` is the index of the one that the device has in hand."""
         if not batch:
             return
-        results = self._runner.time_many([build_probe(c.kind, c.dims, copies=copies_of(c)) for _, c in batch])
+        results = self._runner.time_many(build_probe(c.kind, c.dims, copies=copies_of(c)) for _, c in batch)
         for self._under_way, _ in batch:
-            yield self._under_way, next(results)
+            result = next(results)
+            if isinstance(result, Timing):
+                self._timed_s += result.timed_s
+            yield self._under_way, result
         next(results, None)  # the runner's own end of the batch
 
     def _lose(self, index: int, waiting: dict[int, Configuration], error: DeviceGoneError) -> None:
@@ -463,16 +468,18 @@ class _Campaign:
             if closed is None:
                 self._done[index] = took_ms
         self._journal.write("reference", median_ms=took_ms, baseline_ms=self._baseline, good=True)
-        self._journal.write("progress", **self._counts())
+        self._journal.write("progress", **self._counts(), timed_seconds=round(self._timed_s, 3))
 
     def _wait(self, took_ms: float) -> float:
         """Wait until the reference is as fast as it was; returns its time then.
 
         After ``patience_s`` the slower speed is taken for the normal one: a hot laptop
-        never gets as fast again as it was at the start.
+        never gets as fast again as it was at the start. A campaign that has just begun
+        has less patience, for what it would have to repeat took no longer.
         """
         assert self._baseline is not None
         begin = time.monotonic()
+        patience_s = min(self.patience_s, max(LEAST_PATIENCE_S, self._earlier_s + self._seconds()))
         while took_ms > SLOWER * self._baseline:
             ratio = took_ms / self._baseline
             waited = time.monotonic() - begin
@@ -483,7 +490,7 @@ class _Campaign:
                 baseline_ms=self._baseline,
                 waited_s=waited,
             )
-            if waited >= self.patience_s:
+            if waited >= patience_s:
                 self._warn(f"the computer stayed {ratio:.2f} x slower; that is the new baseline", took_ms)
                 self._baseline = took_ms
                 break

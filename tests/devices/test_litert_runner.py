@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from fdi_keras.devices import open_device
+from fdi_keras.devices import Runtime, open_device
 from fdi_keras.devices.litert_runner import LitertRunner
 from fdi_keras.errors import MeasurementError, UsageError
 from fdi_keras.profiling import build_probe
@@ -57,6 +57,47 @@ def test_a_busy_neighbour_does_not_double_the_time(runner):
             process.wait()
     assert 0 <= crowded.disturbed <= 1
     assert crowded.median_ms < 1.5 * alone.median_ms
+
+
+@pytest.mark.parametrize("threads", [1, 10_000])
+def test_the_next_model_is_made_when_it_is_wanted(threads):
+    made = []
+
+    def models():
+        for channels in (8, 16, 24):
+            made.append(channels)
+            yield build_probe("relu", {"channels": channels})
+        yield b"no model"
+        yield build_probe("relu", {"channels": 8})
+
+    with LitertRunner(Runtime("litert", "test", threads=threads)) as runner:
+        runner.time = lambda model: model if model != b"no model" else refuse()
+        results = runner.time_many(models())
+        first = next(results)
+        assert first == build_probe("relu", {"channels": 8})
+        assert len(made) <= 2
+        rest = list(results)
+    assert rest[:2] == [build_probe("relu", {"channels": c}) for c in (16, 24)]
+    assert isinstance(rest[2], MeasurementError)
+    assert rest[3] == first
+
+
+def refuse():
+    raise MeasurementError("it is no model")
+
+
+def test_the_runtimes_own_kernels_are_slower_and_say_the_same():
+    model = build_probe(
+        "conv2d", {"height": 28, "width": 28, "in_channels": 32, "out_channels": 32, "kernel": 3}
+    )
+    image = np.random.default_rng(0).random((1, 28, 28, 32), np.float32)
+    times, outputs = [], []
+    for delegate in ("xnnpack", "none"):
+        with LitertRunner(Runtime("litert", "test", delegate)) as runner:
+            times.append(runner.time(model, budget_s=0.05).min_ms)
+            outputs.append(runner.run(model, [image])[0])
+    assert times[1] > 1.5 * times[0]
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-3, atol=1e-4)
 
 
 def test_budget_zero_still_takes_the_least_runs(runner):

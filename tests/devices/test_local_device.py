@@ -37,6 +37,15 @@ def test_runner_says_what_it_runs_on():
     assert runtime.version[0].isdigit()
 
 
+def test_the_runtimes_own_kernels_are_another_runtime():
+    runtime = LocalDevice().open(RuntimeChoice(delegate="none")).runtime
+    assert (runtime.delegate, runtime.variant) == ("none", "litert-none")
+    with pytest.raises(UsageError, match="delegate 'xnnpack' or 'none' only, received 'gpu'"):
+        LocalDevice().open(RuntimeChoice(delegate="gpu"))
+    with pytest.raises(UsageError, match="cores 'any' only, received 'big'"):
+        LocalDevice().open(RuntimeChoice(cores="big"))
+
+
 def test_processor_of_x86_and_arm():
     x86 = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: sse4_1 avx2\n\nmodel name\t: other\n"
     assert _processor_of_linux(x86) == ("Some CPU @ 2 GHz", {"sse4_1", "avx2"})

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -158,6 +159,14 @@ def test_patience_ends_and_the_slower_speed_becomes_the_baseline(path):
     assert sorted(records.measurements) == list(range(30))
     assert records.warnings == ["the computer stayed 1.30 x slower; that is the new baseline"]
     assert len(events(path, "superseded")) == 1
+
+
+def test_a_campaign_that_has_just_begun_does_not_wait_for_a_minute(path, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_PATIENCE_S", 0.2)
+    began = time.monotonic()
+    run(FakeRunner(lambda probes: 1.0 if probes < 10 else 1.3), path, patience_s=60.0)
+    assert time.monotonic() - began < 20
+    assert 0.2 <= events(path, "waiting")[-1]["waited_s"] < 10
 
 
 def test_a_baseline_from_a_slow_start_is_corrected(path):

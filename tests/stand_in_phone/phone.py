@@ -294,9 +294,10 @@ class StandInPhone:
         self.thawed.set()
         self._pull()
         for _ in range(200):
+            await asyncio.sleep(0.01)
+            self._cut_all()  # what was just being accepted shows up late
             if not self._transports:
                 break
-            await asyncio.sleep(0.01)
         for shell in self.started:
             shell.close()
         for _ in range(500):  # a busy computer takes its time to end what was killed

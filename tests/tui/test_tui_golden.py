@@ -1,7 +1,19 @@
 """Golden screens of recorded journals, at three sizes."""
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 from screens import SIZES, check_golden, in_loop, settled, until, until_shown
+
+
+@pytest.fixture
+def state(state):
+    """At a path that is as long everywhere, because screens show it and break it where they must."""
+    with tempfile.TemporaryDirectory(prefix="pytest-fdi-", dir="/tmp") as folder:
+        shutil.copytree(state, folder, dirs_exist_ok=True)
+        yield Path(folder)
 
 
 def learned_of(app):
