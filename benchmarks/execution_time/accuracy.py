@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from benchmarks.execution_time.settings import FURTHER_LIMIT, MAIN, MAIN_LIMIT, Rows, Settings
+from benchmarks.execution_time.settings import FURTHER_LIMIT, MAIN, MAIN_LIMIT, Rows, Settings, known, predict
 from benchmarks.report import Row
 from fdi_keras.execution_time import fit_time_model
 
@@ -18,16 +18,16 @@ CONTENT = (0.85, 0.95)
 
 def run(settings: Settings) -> list[Row]:
     rows, inside, kinds_inside = [], [], []
-    for kind, model in settings.profile.models.items():
-        fresh, known = settings.fresh(kind), settings.known(kind)
-        predicted = settings.predict(kind, fresh)
+    for kind, model in settings.named.models.items():
+        fresh, count = settings.fresh(kind), len(settings.named.measurements[kind])
+        predicted = predict(settings.named, kind, fresh)
         off = np.abs(predicted / fresh.times - 1)
         limit = MAIN_LIMIT if kind in MAIN else FURTHER_LIMIT
         repeated = settings.repeatability[kind]
         paper = np.abs(_paper_form(settings, kind, fresh) / fresh.times - 1)
         larger = fresh.times > TINY_MS
         details = {
-            "learned_from": len(known),
+            "learned_from": count,
             "fresh": len(fresh),
             "median": float(np.median(off)),
             "within_10": float((off <= 0.1).mean()),
@@ -47,7 +47,7 @@ def run(settings: Settings) -> list[Row]:
         rows.append(
             Row(
                 "1",
-                f"MAPE {kind}, {len(fresh)} fresh, learned from {len(known)}",
+                f"MAPE {kind}, {len(fresh)} fresh, learned from {count}",
                 f"<= {limit:.0%}",
                 f"{off.mean():.2%} (median {np.median(off):.1%}, form paper {paper.mean():.1%}, "
                 f"repeatability {repeated:.1%})",
@@ -71,15 +71,16 @@ def run(settings: Settings) -> list[Row]:
 
 
 def _paper_form(settings: Settings, kind: str, fresh: Rows) -> np.ndarray:
-    known, profile = settings.known(kind), settings.profile
+    profile = settings.named
+    rows = known(profile, kind)
     model = fit_time_model(
         kind,
-        known.dims,
-        known.times,
-        groups=known.groups,
+        rows.dims,
+        rows.times,
+        groups=rows.groups,
         seed=settings.seed,
         folds=2,
         form="paper",
         fetch=profile.weight_fetch,
     )
-    return settings.predict(kind, fresh, msgspec.structs.replace(profile, models={kind: model}))
+    return predict(msgspec.structs.replace(profile, models={kind: model}), kind, fresh)

@@ -1,8 +1,8 @@
 """Part 7: error against measurements and minutes, of a campaign that chooses and of one that goes as it comes.
 
 Both are learned from what they had measured by then, and tested on the same configurations, which
-neither has. The one that chooses is the campaign of part 0 that is learned from, the other the one of fresh
-configurations, without the third of its groups that is tested on. Minutes are of a campaign of this kind
+neither has. The one that chooses is the campaign of part 0 of the named kinds, the other the one of fresh
+configurations, without the sixth of its groups that is tested on. Minutes are of a campaign of this kind
 alone: the time between its measurements, choosing and waiting included.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from benchmarks.execution_time.settings import MAIN, Rows, Settings, rows_of
+from benchmarks.execution_time.settings import MAIN, Rows, Settings, predict, rows_of
 from benchmarks.report import Row
 from fdi_keras.execution_time import fit_time_model
 from fdi_keras.journal import read_journal
@@ -27,15 +27,15 @@ def run(settings: Settings) -> list[Row]:
     rows = []
     for kind in MAIN:
         tested, _ = settings.tested(kind)
-        curves = {name: _curve(settings, kind, name, tested) for name in ("learned", "fresh")}
-        for name, way in (("learned", "active"), ("fresh", "plain")):
+        curves = {name: _curve(settings, kind, name, tested) for name in ("named", "fresh")}
+        for name, way in (("named", "active"), ("fresh", "plain")):
             listed = ", ".join(f"{n}: {error:.1%} ({minutes:.1f} min)" for n, minutes, error in curves[name])
             rows.append(
                 Row("7", f"{kind}, {way}, tested on {len(tested)}", "reported", listed, None,
                     {"curve": curves[name]})
             )  # fmt: skip
         plain = {n: error for n, _, error in curves["fresh"]}
-        ratios = {n: error / plain[n] for n, _, error in curves["learned"] if n in plain}
+        ratios = {n: error / plain[n] for n, _, error in curves["named"] if n in plain}
         listed = ", ".join(f"{n}: {ratio:.2f}" for n, ratio in ratios.items())
         rows.append(Row("7", f"{kind}, error active / plain", "reported", listed, None))
     return rows
@@ -79,9 +79,9 @@ def _curve(settings: Settings, kind: str, journal: str, tested: Rows) -> Curve:
             groups=known.groups,
             seed=settings.seed,
             folds=2,
-            fetch=settings.profile.weight_fetch,
+            fetch=settings.named.weight_fetch,
         )
-        profile = msgspec.structs.replace(settings.profile, models={kind: model})
-        off = np.abs(settings.predict(kind, tested, profile) / tested.times - 1)
+        profile = msgspec.structs.replace(settings.named, models={kind: model})
+        off = np.abs(predict(profile, kind, tested) / tested.times - 1)
         found.append((count, float(minutes[count - 1]), float(off.mean())))
     return found

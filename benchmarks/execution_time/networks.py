@@ -22,8 +22,8 @@ def run(settings: Settings) -> list[Row]:
     files = {name: file_of(name, settings.work / "networks") for name in makers()}
     rows, off, covered = [], [], []
     for name, path in files.items():
-        report = fdi.predict_latency(path, settings.profile)
-        measured = fdi.measure_latency(path, threads=settings.profile.runtime.threads, seconds=SECONDS)
+        report = fdi.predict_latency(path, settings.whole)
+        measured = fdi.measure_latency(path, threads=settings.whole.runtime.threads, seconds=SECONDS)
         error = report.total_ms / measured.median_ms - 1
         off.append(abs(error))
         covered.append(report.coverage)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.execution_time.settings import MAIN, Rows, Settings
+from benchmarks.execution_time.settings import MAIN, Rows, Settings, known, predict
 from benchmarks.report import Row
 from fdi_keras.execution_time.nonnegative import fit_leaf
 from fdi_keras.operators import KINDS
@@ -20,18 +20,18 @@ SHARE = 0.5
 def run(settings: Settings) -> list[Row]:
     rows = []
     for kind in MAIN:
-        known = settings.known(kind)
+        mine = known(settings.short, kind)
         # The forest of nn-Meter is given as much as there is: what it is tested on is kept apart for all.
         test, further = settings.tested(kind)
-        off = _mape(settings.predict(kind, test), test)
-        X, tested = KINDS[kind].matrix(known.dims), KINDS[kind].matrix(test.dims)
-        others = {"linear fit": _mape(_linear(X, known.times, tested), test)}
+        off = _mape(predict(settings.short, kind, test), test)
+        X, tested = KINDS[kind].matrix(mine.dims), KINDS[kind].matrix(test.dims)
+        others = {"linear fit": _mape(_linear(X, mine.times, tested), test)}
         for name, search in tuned(settings.seed).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what does not converge is reported by its error
-                search.fit(X, np.log(known.times), groups=known.groups)
+                search.fit(X, np.log(mine.times), groups=mine.groups)
             others[name] = _mape(np.exp(search.predict(tested)), test)
-        more = [known, further]
+        more = [mine, further]
         times = np.concatenate([rows.times for rows in more])
         many = np.concatenate([_meter_columns(kind, rows) for rows in more])
         forest = _forest(settings.seed).fit(many, np.log(times))
@@ -41,7 +41,7 @@ def run(settings: Settings) -> list[Row]:
         rows.append(
             Row(
                 "2",
-                f"{kind} against others, {len(known)} measurements, the forest {len(times) / len(known):.1f} x",
+                f"{kind} against others, {len(mine)} measurements, the forest {len(times) / len(mine):.1f} x",
                 f"<= {SHARE:g} x {others[best]:.1%} ({best})",
                 f"{off:.2%}, {off / others[best]:.2f} x; {listed}",
                 bool(off <= SHARE * others[best]),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import BINARY, ELEMENTWISE, REDUCTIONS
 from fdi_keras.profile import DeviceProfile, load_profile
@@ -31,6 +32,9 @@ PARTS = {
 MAIN = ("conv2d", "depthwise_conv2d", "dense", "lstm_while", "gru_while", "lstm_unrolled", "gru_unrolled")
 FURTHER = ("max_pool2d", "average_pool2d", *REDUCTIONS, *BINARY, "prelu", *ELEMENTWISE, "softmax")
 MAIN_LIMIT, FURTHER_LIMIT = 0.04, 0.06
+
+#: Measurements that should be enough.
+PROBES = 2500
 
 
 @dataclass(frozen=True)
@@ -76,51 +80,71 @@ class Settings:
     seed: int
     data: Path
 
-    @property
-    def profile_path(self) -> Path:
-        return self.work / "learned.json"
+    def profile_path(self, name: str) -> Path:
+        return self.work / f"{name}.json"
 
     def journal(self, name: str) -> Path:
-        """Of the campaign that was learned from (``"learned"``), or of one with fresh configurations."""
+        """Of a campaign of part 0: ``"whole"``, ``"named"``, ``"fresh"`` or ``"fresh-further"``."""
         return self.work / f"{name}.jsonl"
 
     @cached_property
-    def profile(self) -> DeviceProfile:
-        return load_profile(self.profile_path)
+    def whole(self) -> DeviceProfile:
+        """Learned from all kinds."""
+        return load_profile(self.profile_path("whole"))
 
-    def known(self, kind: str) -> Rows:
-        """What the profile was learned from."""
-        table = self.profile.measurements[kind]
-        return Rows(table.dims, table.times_ms(self.profile.overhead_ms), table.column("group"))
+    @cached_property
+    def named(self) -> DeviceProfile:
+        """Learned from the kinds that the goals name."""
+        return load_profile(self.profile_path("named"))
+
+    @cached_property
+    def short(self) -> DeviceProfile:
+        """Learned from the first :data:`PROBES` measurements of that campaign."""
+        return load_profile(self.profile_path("short"))
+
+    def beginning(self, count: int) -> Records:
+        """What the campaign of the named kinds had after so many measurements."""
+        path = self.journal("named")
+        records = read_records(path)
+        order = [e["index"] for e in read_journal(path) if e["event"] == "measurement"]
+        last = {index: place for place, index in enumerate(order)}
+        first = sorted(records.measurements, key=lambda index: last[index])[:count]
+        return replace(records, measurements={i: records.measurements[i] for i in first})
 
     @cached_property
     def _fresh(self) -> list[Records]:
         return [read_records(self.journal(name)) for name in ("fresh", "fresh-further")]
 
     def fresh(self, kind: str) -> Rows:
-        """What is tested on: configurations of another design that the profile does not hold."""
+        """What is tested on: configurations of another design that the profiles do not hold."""
         (records,) = [r for r in self._fresh if kind in (r.plan.kinds or ())]
         mine = [m for _, m in sorted(records.measurements.items()) if m.kind == kind]
         rows = rows_of(kind, mine, records.overhead_ms or 0.0)
-        seen = set(self.known(kind).configurations)
+        seen = set(known(self.named, kind).configurations)
         return rows[np.array([each not in seen for each in rows.configurations], bool)]
 
     def tested(self, kind: str) -> tuple[Rows, Rows]:
-        """The fresh rows in two parts: a third of the groups to test on, and what opponents may have more."""
+        """The fresh rows in two parts: a sixth of the groups to test on, and what opponents may have more."""
         rows = self.fresh(kind)
         label = np.unique(rows.groups, return_inverse=True)[1].reshape(-1)
-        held = (np.random.default_rng(self.seed).permutation(label.max() + 1) % 3 == 0)[label]
+        held = (np.random.default_rng(self.seed).permutation(label.max() + 1) % 6 == 0)[label]
         return rows[held], rows[~held]
-
-    def predict(self, kind: str, rows: Rows, profile: DeviceProfile | None = None) -> np.ndarray:
-        """Times ``(n,)`` in ms that the profile predicts for probes."""
-        profile = profile or self.profile
-        predicted = profile.models[kind].predict_ms(rows.dims)
-        if profile.weight_fetch is None:
-            return predicted
-        return profile.weight_fetch.probe_ms(predicted, KINDS[kind].weight_bytes(rows.dims))
 
     @cached_property
     def repeatability(self) -> dict[str, float]:
         """By kind the mean relative difference of two measurements of one configuration."""
         return json.loads((self.work / "repeated.json").read_text())
+
+
+def known(profile: DeviceProfile, kind: str) -> Rows:
+    """What a profile was learned from."""
+    table = profile.measurements[kind]
+    return Rows(table.dims, table.times_ms(profile.overhead_ms), table.column("group"))
+
+
+def predict(profile: DeviceProfile, kind: str, rows: Rows) -> np.ndarray:
+    """Times ``(n,)`` in ms that a profile predicts for probes."""
+    predicted = profile.models[kind].predict_ms(rows.dims)
+    if profile.weight_fetch is None:
+        return predicted
+    return profile.weight_fetch.probe_ms(predicted, KINDS[kind].weight_bytes(rows.dims))

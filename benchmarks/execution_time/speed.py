@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from benchmarks.execution_time.settings import Settings
+from benchmarks.execution_time.settings import FURTHER_LIMIT, MAIN, MAIN_LIMIT, PROBES, Settings, predict
 from benchmarks.report import Row
 from fdi_keras.execution_time import latency_curve
 from fdi_keras.networks.latency import price_operators
@@ -17,15 +17,28 @@ FIT_LIMIT_S, NETWORK_LIMIT_MS, WIDTHS_A_SECOND = 60.0, 5.0, 1e6
 
 def run(settings: Settings) -> list[Row]:
     began = time.perf_counter()
-    learned = refit(settings.profile)
+    refit(settings.short)
     fit_s = time.perf_counter() - began
-    count = sum(len(table) for table in settings.profile.measurements.values())
+    count = sum(len(table) for table in settings.short.measurements.values())
     return [
         Row("6", f"learning from {count} measurements", f"< {FIT_LIMIT_S:g} s", f"{fit_s:.1f} s", fit_s < FIT_LIMIT_S),
-        _network(learned),
-        _widths(learned),
+        _enough(settings),
+        _network(settings.whole),
+        _widths(settings.whole),
         _loading(settings),
     ]  # fmt: skip
+
+
+def _enough(settings: Settings) -> Row:
+    """Whether so few measurements are enough for the errors of part 1."""
+    off = {}
+    for kind in settings.short.models:
+        fresh = settings.fresh(kind)
+        off[kind] = float(np.abs(predict(settings.short, kind, fresh) / fresh.times - 1).mean())
+    met = [kind for kind, error in off.items() if error <= (MAIN_LIMIT if kind in MAIN else FURTHER_LIMIT)]
+    listed = ", ".join(f"{kind} {off[kind]:.1%}" for kind in MAIN)
+    return Row("6", f"errors of part 1 with {PROBES} probes", "all", f"{len(met)} of {len(off)}; {listed}",
+               len(met) == len(off), off)  # fmt: skip
 
 
 def _network(profile: DeviceProfile) -> Row:
@@ -56,7 +69,7 @@ def _widths(profile: DeviceProfile) -> Row:
 
 
 def _loading(settings: Settings) -> Row:
-    took_s = min(_seconds(lambda: load_profile(settings.profile_path)) for _ in range(3))
+    took_s = min(_seconds(lambda: load_profile(settings.profile_path("whole"))) for _ in range(3))
     return Row("6", "loading a profile", "reported", f"{took_s * 1e3:.0f} ms", None)
 
 

@@ -41,17 +41,16 @@ def run(settings: Settings) -> list[Row]:
     layers = drawn(settings)
     folder = settings.work / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
-    choice = RuntimeChoice(
-        threads=settings.profile.runtime.threads, delegate=settings.profile.runtime.delegate
-    )
-    rows, costs = [], {"ms a channel": [], "ms": []}
+    choice = RuntimeChoice(threads=settings.whole.runtime.threads, delegate=settings.whole.runtime.delegate)
+    rows: list[Row] = []
+    costs: dict[str, list[float]] = {"ms a channel": [], "ms": []}
     for number, (kind, vary, dims) in enumerate(layers):
         path = folder / f"{settings.seed}-{number}.json"
         if not path.exists():
             path.write_text(json.dumps(sweep(kind, vary, dims, choice, settings.seed + number)))
         first, second = (np.array(times) for times in json.loads(path.read_text()))
-        predicted = settings.profile.overhead_ms + latency_curve(
-            settings.profile.models[kind], dims, vary, WIDTHS
+        predicted = settings.whole.overhead_ms + latency_curve(
+            settings.whole.models[kind], dims, vary, WIDTHS
         )
         listed = []
         for name, weight in (("ms a channel", WIDTHS), ("ms", np.ones(len(WIDTHS)))):
@@ -78,7 +77,7 @@ def drawn(settings: Settings) -> list[tuple[str, str, dict[str, int]]]:
     rng = random.Random(f"sweeps {settings.seed}")
     found = []
     for kind, vary, count in LAYERS:
-        model, taken = settings.profile.models[kind], 0
+        model, taken = settings.whole.models[kind], 0
         while taken < count:
             dims = {name: value for name, value in BASES[kind](rng).items() if name != vary}
             longest = float(model.predict_ms({**dims, vary: int(WIDTHS[-1])})[0])

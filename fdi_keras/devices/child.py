@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -56,9 +56,18 @@ class Child:
         return self._process.poll() is None
 
     def ask(
-        self, request: dict[str, Any], chunks: Sequence[bytes], timeout_s: float
+        self,
+        request: dict[str, Any],
+        chunks: Sequence[bytes],
+        timeout_s: float,
+        meanwhile: Callable[[], None] | None = None,
     ) -> tuple[dict[str, Any], list[bytes]]:
         """Send a request and wait for the answer.
+
+        Args:
+            request, chunks: what the child is given.
+            timeout_s: how long the answer may take.
+            meanwhile: called while the child works on it; raises nothing.
 
         Raises:
             MeasurementError: the child died or did not answer in time. It is gone then.
@@ -66,6 +75,8 @@ class Child:
 
         def exchange() -> tuple[dict[str, Any], list[bytes]]:
             write_frame(cast(Any, self._process.stdin), {**request, "timeout_s": timeout_s}, chunks)
+            if meanwhile is not None:
+                meanwhile()
             return read_frame(cast(Any, self._process.stdout))
 
         return self._guarded(exchange, timeout_s, "measuring")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +57,18 @@ class LitertRunner(SteadyRunner):
         min_runs: int = MIN_RUNS,
     ) -> Timing:
         check_seconds(budget_s=budget_s, warmup_s=warmup_s)
+        return self._time(model, budget_s, warmup_s, min_runs)
+
+    def _time(
+        self,
+        model: bytes,
+        budget_s: float = BUDGET_S,
+        warmup_s: float = WARMUP_S,
+        min_runs: int = MIN_RUNS,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Timing:
         request = {"do": "time", "budget_s": budget_s, "warmup_s": warmup_s, "min_runs": min_runs}
-        answer, _ = self._ask(request, [model], budget_s + warmup_s)
+        answer, _ = self._ask(request, [model], budget_s + warmup_s, meanwhile)
         return msgspec.convert(answer["timings"][0], Timing)
 
     def time_many(self, models: Iterable[bytes]) -> Iterator[Timing | MeasurementError]:
@@ -67,17 +76,13 @@ class LitertRunner(SteadyRunner):
         if self._runtime.threads >= (os.cpu_count() or 1):
             yield from super().time_many(models)
             return
-        waiting = iter(models)
-        with ThreadPoolExecutor(1) as beside:
-            model = next(waiting, None)
-            while model is not None:
-                following = beside.submit(next, waiting, None)
-                try:
-                    result: Timing | MeasurementError = self.time(model)
-                except MeasurementError as error:
-                    result = error
-                model = following.result()
-                yield result
+        waiting = _Ahead(models)
+        while (model := waiting.take()) is not None:
+            try:
+                result: Timing | MeasurementError = self._time(model, meanwhile=waiting.fetch)
+            except MeasurementError as error:
+                result = error
+            yield result
 
     def time_interleaved(
         self,
@@ -121,17 +126,45 @@ class LitertRunner(SteadyRunner):
         self.close()
 
     def _ask(
-        self, request: dict[str, Any], chunks: Sequence[bytes], lasts_s: float
+        self,
+        request: dict[str, Any],
+        chunks: Sequence[bytes],
+        lasts_s: float,
+        meanwhile: Callable[[], None] | None = None,
     ) -> tuple[dict[str, Any], list[bytes]]:
         if self._child is not None and not self._child.alive:
             self.close()  # it died between two measurements: this one need not suffer
         if self._child is None:
             self._child = Child(WORKER, str(self._runtime.threads), self._runtime.delegate)
         try:
-            answer, tensors = self._child.ask(request, chunks, self._timeout_s + lasts_s)
+            answer, tensors = self._child.ask(request, chunks, self._timeout_s + lasts_s, meanwhile)
         except BaseException:
             self._child = None
             raise
         if "error" in answer:
             raise MeasurementError(f"LiteRT refused the model: {answer['error'].rstrip('.')}.")
         return answer, tensors
+
+
+class _Ahead:
+    """What comes next of models that are made as they are asked for; what making one raises waits its turn."""
+
+    def __init__(self, models: Iterable[bytes]):
+        self._models = iter(models)
+        self._fetched: list[bytes | None] = []
+        self._error: BaseException | None = None
+
+    def fetch(self) -> None:
+        """Make the next one, unless it is there."""
+        if not self._fetched and self._error is None:
+            try:
+                self._fetched.append(next(self._models, None))
+            except BaseException as error:
+                self._error = error
+
+    def take(self) -> bytes | None:
+        """The next one; None at the end."""
+        self.fetch()
+        if self._error is not None:
+            raise self._error
+        return self._fetched.pop()

@@ -68,11 +68,11 @@ def main(setup: Setup) -> None:
             answer, tensors = _ACTIONS[header["do"]](header, chunks, setup)
         except (ValueError, RuntimeError, MemoryError) as error:
             answer, tensors = {"error": str(error) or type(error).__name__}, []
-        gc.collect()
         try:
             write_frame(answers, answer, tensors)
         except BrokenPipeError:
             return
+        gc.collect()
 
 
 def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:

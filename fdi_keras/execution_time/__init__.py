@@ -6,6 +6,7 @@ scikit-learn and scipy on first use.
 
 from typing import TYPE_CHECKING, Any
 
+from fdi_keras.execution_time.alike import KindRows, Loan, loan_for
 from fdi_keras.execution_time.folds import configuration_folds
 from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, Form, get_form
 from fdi_keras.execution_time.minima import latency_curve, time_minima
@@ -31,8 +32,10 @@ __all__ = [
     "ExecutionTimeRegressor",
     "Form",
     "HeldOutError",
+    "KindRows",
     "Leaf",
     "LeafRule",
+    "Loan",
     "RuleText",
     "Split",
     "TimeModel",
@@ -45,6 +48,7 @@ __all__ = [
     "get_form",
     "held_out_error",
     "latency_curve",
+    "loan_for",
     "out_of_fold_predictions",
     "rule_text",
     "time_minima",

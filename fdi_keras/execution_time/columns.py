@@ -8,6 +8,7 @@ names stand in profiles, and whoever reads one needs nothing else:
 - ``pixels``: positions of the feature map that is written (read, where none is written),
 - ``flops@16``: with the channels an operator makes rounded up to a multiple of 16,
 - ``flops@16,pixels:7``: with the pixels rounded up to a multiple of 7 as well,
+- ``flops@gates:32``: of a recurrent layer, with units for which its gates together are a multiple of 32,
 - ``flops/in_channels``: what there would be of a single input channel.
 
 All of them are our choice; the paper's leaves are linear in FLOPs, memory and parameters.
@@ -25,6 +26,9 @@ from fdi_keras.operators.kinds import EXPLANATORY, Kind
 
 #: The pseudo-dimension of kinds with an image: rows times columns of the output.
 PIXELS = "pixels"
+
+#: The pseudo-dimension of recurrent kinds: outputs of a product, gates times units.
+GATES = "gates"
 
 #: Tiles of channels that are looked for: libraries work in vectors, and these have powers of two.
 CHANNEL_TILES = (4, 8, 16, 32, 64)
@@ -95,7 +99,20 @@ def rounded_dimensions(kind: Kind) -> tuple[str, ...]:
     """What tiles may round: channels, and pixels or rows."""
     pixels = (PIXELS,) if pixel_sides(kind) else ()
     rows = ("rows",) if "rows" in kind.dimensions else ()
-    return (*kind.channels, *pixels, *rows)
+    gates = (GATES,) if kind.gates else ()
+    return (*kind.channels, *gates, *pixels, *rows)
+
+
+def tile_in_channels(kind: Kind, dimension: str, tile: int) -> tuple[str, float]:
+    """Which channels a tile rounds, and to a multiple of what.
+
+    >>> from fdi_keras.operators import KINDS
+    >>> tile_in_channels(KINDS["gru_while"], "gates", 48), tile_in_channels(KINDS["dense"], "", 16)
+    (('units', 16.0), ('out_channels', 16))
+    """
+    if dimension == GATES:
+        return made_channels(kind), tile / kind.gates
+    return dimension or made_channels(kind), tile
 
 
 def knows(kind: Kind, name: str) -> bool:
@@ -105,6 +122,8 @@ def knows(kind: Kind, name: str) -> bool:
         return True
     possible = rounded_dimensions(kind)
     tiled = [dimension or made_channels(kind) for dimension, _ in column.tiles]
+    if GATES in tiled and made_channels(kind) in tiled:
+        return False
     if column.per and (column.base not in EXPLANATORY or column.per not in possible):
         return False
     if any(dimension not in possible or dimension == column.per for dimension in tiled):
@@ -114,7 +133,8 @@ def knows(kind: Kind, name: str) -> bool:
     if column.base in EXPLANATORY:
         return True
     # A dimension has no use for the tile of another.
-    return column.base in possible and all(dimension == column.base for dimension in tiled)
+    own = (column.base, GATES) if column.base == made_channels(kind) else (column.base,)
+    return column.base in possible and all(dimension in own for dimension in tiled)
 
 
 def compute(kind: Kind, dims: Mapping[str, Any], names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -153,8 +173,8 @@ def _changed(kind: Kind, derived: Mapping[str, Any], column: Column) -> dict[str
     sides = pixel_sides(kind)
     if sides and (PIXELS in (column.base, column.per) or any(d == PIXELS for d, _ in column.tiles)):
         columns[PIXELS] = columns[sides[0]] * columns[sides[1]]
-    for dimension, tile in column.tiles:
-        name = dimension or made_channels(kind)
+    for dimension, count in column.tiles:
+        name, tile = tile_in_channels(kind, dimension, count)
         columns[name] = np.ceil(columns[name] / tile) * tile
     if column.per:
         columns[column.per] = np.ones(1)

@@ -21,6 +21,7 @@ import numpy as np
 
 from fdi_keras.execution_time.columns import (
     CHANNEL_TILES,
+    GATES,
     PIXELS,
     Column,
     compute,
@@ -95,7 +96,8 @@ def discover(kind: Kind, dims: Mapping[str, Any], times: np.ndarray, groups: np.
         if tiled:
             break
     for dimension in rounded_dimensions(kind):
-        if dimension in kind.channels or not tiled:  # where no channel is computed in blocks, nothing is
+        # Where no channel is computed in blocks, nothing is.
+        if dimension in (*kind.channels, GATES) or not tiled:
             continue
         number = np.broadcast_to(compute(kind, dims, [dimension])[dimension], times.shape)
         # Of many pixels the last block is a small part: whether there are blocks is seen where they are few.
@@ -167,6 +169,8 @@ def _changes(kind: Kind, linear: Sequence[str]) -> Iterator[tuple[str, ...]]:
         for short, tile in column.tiles:
             taken.setdefault(short, set()).add(tile)
     for dimension in kind.channels:
+        if kind.gates and dimension == made_channels(kind):
+            dimension = GATES
         short = _short(kind, dimension)
         if len(taken.get(short, ())) >= MOST_TILES:
             continue
@@ -208,7 +212,7 @@ def _rounded(kind: Kind, column: Column, dimension: str, tile: int) -> Column:
     short = _short(kind, dimension)
     if column.base not in BLOCKED or dimension == column.per or short in dict(column.tiles):
         return column
-    if column.base == "parameters" and dimension not in kind.channels:
+    if column.base == "parameters" and dimension not in (*kind.channels, GATES):
         return column
     return column._replace(tiles=tuple(sorted((*column.tiles, (short, tile)))))
 

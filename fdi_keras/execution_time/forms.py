@@ -30,9 +30,9 @@ from fdi_keras.execution_time.columns import (
     Column,
     compute,
     knows,
-    made_channels,
     parse,
     pixel_sides,
+    tile_in_channels,
 )
 from fdi_keras.operators.kinds import Kind
 
@@ -135,11 +135,11 @@ def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         (dimension, part)
         for name in linear
         for dimension, tile in parse(name).tiles
-        if (dimension or made_channels(kind)) in kind.channels
+        if tile_in_channels(kind, dimension, tile)[0] in kind.channels
         for part in (tile, tile // 2)
         if part in CHANNEL_TILES
     }
-    rounded = (Column(d or made_channels(kind), "", ((d, tile),)).name for d, tile in sorted(tiles))
+    rounded = (Column(tile_in_channels(kind, d, tile)[0], "", ((d, tile),)).name for d, tile in sorted(tiles))
     return (*rounded, *(name for name in (PIXELS,) if pixel_sides(kind)))
 
 

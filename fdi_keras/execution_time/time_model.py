@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from fdi_keras.errors import CampaignError, UsageError
+from fdi_keras.execution_time.alike import KindRows, Loan, with_loan
 from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
 from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, Form, get_form, multiple_columns
 from fdi_keras.execution_time.intervals import with_intervals
@@ -48,7 +49,8 @@ class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         within_5: share of measurements predicted within 5 %.
         within_10: share within 10 %.
         folds: parts that were held out in turn.
-        measurements: how many times were predicted.
+        measurements: how many times the model was learned from.
+        tested: how many of them the error is of, the others being chosen for being hard; None for all.
     """
 
     mape: float
@@ -56,6 +58,7 @@ class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     within_10: float
     folds: int
     measurements: int
+    tested: int | None = None
 
 
 class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,6 +70,7 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
         tree: the learned tree; times in ms.
         ranges: smallest and largest measured value by dimension.
         error: held-out error.
+        borrowed: how many measurements of other kinds the tree rests on as well, by kind, see ``alike.py``.
     """
 
     kind: str
@@ -74,6 +78,7 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
     tree: Tree
     ranges: dict[str, tuple[float, float]]
     error: HeldOutError
+    borrowed: dict[str, int] = {}
 
     def features(self, dims: Mapping[str, Any]) -> np.ndarray:
         """Feature matrix ``(n, len(tree.features))`` of n operators.
@@ -162,6 +167,11 @@ class TimeModel(msgspec.Struct, forbid_unknown_fields=True):
                 raise ValueError(f"{place}.ranges.{name}: {self.kind} has no dimension {name!r}.")
             if not (np.isfinite([low, high]).all() and low <= high):
                 raise ValueError(f"{place}.ranges.{name}: expected min <= max, got {low} and {high}.")
+        for name, lent in self.borrowed.items():
+            if name not in KINDS or lent < 1:
+                raise ValueError(
+                    f"{place}.borrowed.{name}: expected a kind and a number above 0, got {lent}."
+                )
         for name in ("mape", "within_5", "within_10"):
             number = getattr(self.error, name)
             if not (np.isfinite(number) and number >= 0 and (name == "mape" or number <= 1)):
@@ -175,6 +185,7 @@ def fit_time_model(
     *,
     groups: np.ndarray | None = None,
     reported: np.ndarray | None = None,
+    loan: Loan | None = None,
     seed: int = 0,
     folds: int = 5,
     form: str = DEFAULT_FORM,
@@ -197,6 +208,8 @@ def fit_time_model(
             configuration always share a fold.
         reported: ``(n,)`` bool: the rows that the error and the intervals are of. Others were chosen
             because they are hard, and say more than a usual one would; None for all.
+        loan: measurements of other kinds to learn from as well; error, intervals and ranges are of the
+            kind's own, and what is held out is held out of the loan too.
         seed: decides the folds; the same seed gives the same model.
         folds: parts held out in turn; fewer where there are fewer configurations.
         form: what leaves are linear in, see ``forms.py``.
@@ -219,6 +232,15 @@ def fit_time_model(
         )
     if folds < 2:
         raise UsageError(f"folds must be at least 2; got {folds}.")
+    ranges = {name: (float(column.min()), float(column.max())) for name, column in columns.items()}
+    own = np.ones(len(times), bool)
+    usual = own if reported is None else np.asarray(reported, bool)
+    if loan is not None:
+        given = np.arange(len(times)) if groups is None else groups
+        rows, own = with_loan(KindRows(columns, times, given), loan)
+        columns, times, groups = dict(rows.dims), rows.times, rows.groups
+        together = configuration_groups(columns, groups)
+        usual = np.concatenate([usual, np.zeros((~own).sum(), bool)])
     fold = configuration_folds(columns, folds, seed, groups)
     parts = int(fold.max()) + 1
 
@@ -241,15 +263,18 @@ def fit_time_model(
     cached = _without_fetch(kind, columns, times, fetch)
     tree = _fit_tree(kind, columns, cached, together, seed, form, max_leaves)
     leaf = tree.apply(get_form(form).matrix(get_kind(kind), columns, tree.features))
-    usual = np.ones(len(times), bool) if reported is None else np.asarray(reported, bool)
+    error = held_out_error(times[usual], predicted[usual], parts)
+    if error.measurements < own.sum():
+        error = msgspec.structs.replace(error, measurements=int(own.sum()), tested=error.measurements)
     tree = with_intervals(tree, leaf[usual], (times / predicted)[usual])
     report(parts + 1, parts + 1)
     return TimeModel(
         kind=kind,
         form=form,
         tree=tree,
-        ranges={name: (float(column.min()), float(column.max())) for name, column in columns.items()},
-        error=held_out_error(times[usual], predicted[usual], parts),
+        ranges=ranges,
+        error=error,
+        borrowed={} if loan is None else loan.lenders,
     )
 
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from fdi_keras.execution_time import TimeModel, WeightFetch
-from fdi_keras.execution_time.columns import compute, made_channels, parse
+from fdi_keras.execution_time.columns import GATES, compute, made_channels, parse, tile_in_channels
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import BYTES
 
@@ -166,7 +166,7 @@ class _Table:
         kind, tree = KINDS[model.kind], model.tree.compiled
         self.tree = tree
         self._kind, self._dims = kind, dims
-        self.tiles: list[tuple[int, int]] = []
+        self.tiles: list[tuple[int, float]] = []
         names = {name: self.coefficients(name) for name in model.tree.features}
         self.conditions = [names[model.tree.features[i]] for i in tree.feature]
         self.times = []
@@ -190,13 +190,13 @@ class _Table:
         if len(kind.channels) > 1:
             at[kind.channels[0]] = _POINTS[:, 0]
         number = {X: X, Y: Y}
-        for short, tile in column.tiles:
-            dimension = short or made_channels(kind)
+        for short, count in column.tiles:
+            dimension, tile = tile_in_channels(kind, short, count)
             if dimension in kind.channels:
                 which = Y if dimension == made_channels(kind) else X
                 number[which] = self._number(which, tile)
         # What is rounded stands for itself here: the polynomial is that of the column without the tile.
-        plain = column.without(["", *kind.channels]).name
+        plain = column.without(["", GATES, *kind.channels]).name
         values = np.broadcast_to(compute(kind, at, [plain])[plain], (len(_POINTS),))
         found: Coefficients = {}
         # Mostly whole numbers, but for the last digits of the inverse.
@@ -210,7 +210,7 @@ class _Table:
                 found[first, second] = value
         return found
 
-    def _number(self, which: int, tile: int) -> int:
+    def _number(self, which: int, tile: float) -> int:
         if (which, tile) not in self.tiles:
             self.tiles.append((which, tile))
         return ROUNDED + self.tiles.index((which, tile))

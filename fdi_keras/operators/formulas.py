@@ -206,7 +206,8 @@ def tile(c: Columns) -> tuple[Any, ...]:
 def pad(c: Columns) -> tuple[Any, ...]:
     inner = _elements(c)
     outer = (c["height"] + c["pad_height"]) * (c["width"] + c["pad_width"]) * c["channels"]
-    return (0 * inner, BYTES * inner, BYTES * outer, BYTES * c["height"], 0 * inner)
+    pieces = c["height"] * (c["pad_width"] > 0) + (c["pad_width"] == 0)  # rows that nothing parts are one
+    return (0 * inner, BYTES * inner, BYTES * outer, BYTES * pieces, 0 * inner)
 
 
 def resize_nearest(c: Columns) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ import numpy as np
 from fdi_keras.errors import UsageError
 from fdi_keras.operators import formulas as f
 from fdi_keras.operators.formulas import BYTES, EXPLANATORY, Columns, Formula
-from fdi_keras.operators.recurrent import RECURRENT, reverse
+from fdi_keras.operators.recurrent import GATES, RECURRENT, cell_of, reverse
 from fdi_keras.operators.windows import canonical_window, output_sizes
 
 
@@ -38,6 +38,7 @@ class Kind:
         windowed: a kernel slides over height and width.
         linear_dimensions: dimensions that leaves may be linear in as well: each step of a loop
             costs something by itself, whatever is computed in it.
+        gates: of a recurrent cell: so many outputs for each of its units are made by one product.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Kind:
     defaults: Mapping[str, int] = field(default_factory=dict)
     windowed: bool = False
     linear_dimensions: tuple[str, ...] = ()
+    gates: int = 0
 
     @property
     def linear(self) -> tuple[str, ...]:
@@ -310,6 +312,7 @@ def _recurrent() -> tuple[Kind, ...]:
                 formula,
                 {"outputs": 1} if "outputs" in dimensions else {},
                 linear_dimensions=tuple(name for name in ("steps", "outputs") if name in dimensions),
+                gates=GATES[cell_of(name)],
             )
             for name, (dimensions, formula) in RECURRENT.items()
         ),

@@ -9,7 +9,14 @@ import msgspec
 import numpy as np
 
 from fdi_keras.errors import CampaignError
-from fdi_keras.execution_time import DEFAULT_FORM, TimeModel, fit_time_model, fit_weight_fetch
+from fdi_keras.execution_time import (
+    DEFAULT_FORM,
+    KindRows,
+    TimeModel,
+    fit_time_model,
+    fit_weight_fetch,
+    loan_for,
+)
 from fdi_keras.execution_time.weight_fetch import SOURCE
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.profile import (
@@ -121,17 +128,23 @@ def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) ->
         None if source is None else fit_weight_fetch(source.dims, source.times_ms(profile.overhead_ms))
     )
     kinds = [kind for kind, table in profile.measurements.items() if len(table) >= FEWEST]
+    measured = {
+        kind: KindRows(table.dims, table.times_ms(profile.overhead_ms), table.column("group"))
+        for kind, table in profile.measurements.items()
+    }
     models: dict[str, TimeModel] = {}
     for done, kind in enumerate(kinds):
         if progress:
             progress(kind, done, len(kinds))
-        table = profile.measurements[kind]
+        own = measured[kind]
         models[kind] = fit_time_model(
             kind,
-            table.dims,
-            table.times_ms(profile.overhead_ms),
-            groups=table.column("group"),
-            reported=_reported(kind, table, profile.plan),
+            own.dims,
+            own.times,
+            groups=own.groups,
+            reported=_reported(kind, own.groups, profile.plan),
+            # The form of the paper is for comparison: it learns a kind from itself.
+            loan=None if form == "paper" else loan_for(kind, measured),
             seed=profile.plan.seed,
             form=form,
             fetch=profile.weight_fetch,
@@ -140,11 +153,11 @@ def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) ->
     profile.energy = _learn_energy(profile, form)
 
 
-def _reported(kind: str, table: MeasurementTable, plan: Plan) -> np.ndarray | None:
+def _reported(kind: str, groups: np.ndarray, plan: Plan) -> np.ndarray | None:
     """Which rows had no part in the choice of what was timed; None: all of them."""
-    if not plan.active or len(table) < FEWEST_TO_CHOOSE:
+    if not plan.active or len(groups) < FEWEST_TO_CHOOSE:
         return None
-    aside = np.array([is_held_out(kind, int(group), plan.seed) for group in table.column("group")])
+    aside = np.array([is_held_out(kind, int(group), plan.seed) for group in groups])
     return aside if aside.sum() >= FEWEST_REPORTED else None
 
 

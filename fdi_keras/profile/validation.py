@@ -163,6 +163,9 @@ def _check_agreement(
         count = f"Expected {len(table)}, the number of rows of {root}.measurements.{kind}"
         place = f"{root}.models.{kind}.error.measurements"
         raise damaged(source, place, f"{count}, got {model.error.measurements}")
+    if not 0 < (model.error.tested or 1) <= len(table):
+        place = f"{root}.models.{kind}.error.tested"
+        raise damaged(source, place, f"Expected 1 to {len(table)}, got {model.error.tested}")
     for name, column in table.dims.items():
         low, high = model.ranges[name]
         if column.min() < low or column.max() > high:
