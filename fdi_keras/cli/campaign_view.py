@@ -132,6 +132,8 @@ def pace_text(state: CampaignProgress) -> str:
         parts.append(f"about {clock(state.eta_s)} left")
     if state.failures:
         parts.append(f"{state.failures} failed")
+    if state.settled:
+        parts.append(f"enough of {count(state.settled, 'kind')}")
     return ", ".join(parts)
 
 

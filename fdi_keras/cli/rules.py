@@ -36,8 +36,9 @@ def rules(profile: str, kind: str | None, as_json: bool) -> None:
     it holds, and a time that is linear in FLOPs, memory and parameters.
 
     JSON: profile, device, runtime, threads, overhead_ms and kinds: by name of the kind
-    measurements, mape (held-out error, 0.05 is 5 %), within_10 and rules, each with text,
-    conditions, formula, samples, mape, intercept_ms and weights in ms a FLOP, byte or parameter.
+    measurements, borrowed (from other kinds), mape (held-out error, 0.05 is 5 %), tested (how many
+    measurements the error is of), within_10, accounts (shares of the predicted time) and rules, each with
+    text, conditions, formula, samples, mape, intercept_ms and weights in ms a FLOP, byte or parameter.
     """
     from fdi_keras.profile import load_profile
 
@@ -77,8 +78,9 @@ def model_of(profile: DeviceProfile, kind: str) -> TimeModel:
 def _document(profile: DeviceProfile, models: dict[str, TimeModel]) -> dict[str, Any]:
     import msgspec
 
-    from fdi_keras.execution_time import describe_rules
+    from fdi_keras.execution_time import accounts, describe_rules
 
+    measured = profile.measurements
     return {
         "profile": profile.name,
         "device": profile.device.name,
@@ -88,7 +90,10 @@ def _document(profile: DeviceProfile, models: dict[str, TimeModel]) -> dict[str,
         "kinds": {
             kind: {
                 "measurements": model.error.measurements,
+                "borrowed": model.borrowed,
                 "mape": model.error.mape,
+                "tested": model.error.tested or model.error.measurements,
+                "accounts": accounts(model, measured[kind].dims) if kind in measured else {},
                 "within_10": model.error.within_10,
                 "rules": msgspec.to_builtins(describe_rules(model)),
             }

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from fdi_keras.cli.console import plain
 from fdi_keras.cli.tables import new_table
-from fdi_keras.cli.words import count, error_style, percent, time_text
-from fdi_keras.execution_time import RuleText, TimeModel, describe_rules
+from fdi_keras.cli.words import borrowed_text, count, error_style, percent, time_text
+from fdi_keras.execution_time import RuleText, TimeModel, accounts, describe_rules
 from fdi_keras.profile import DeviceProfile
 
 #: From this width on a rule's conditions and terms stand side by side.
@@ -86,6 +86,17 @@ def print_rules(out: Console, profile: DeviceProfile, model: TimeModel) -> None:
         (percent(error.mape), error_style(error.mape)),
         f", {percent(error.within_10)} of predictions within 10 %",
     )
+    if error.tested is not None:
+        head.append(
+            f"\n(of {count(error.tested, 'measurement')} that were set aside before the others were chosen)"
+        )
+    if model.borrowed:
+        head.append(f"\nalso learned from {borrowed_text(model.borrowed)}")
+    table = profile.measurements.get(model.kind)
+    if table is not None:
+        shares = accounts(model, table.dims)
+        listed = ", ".join(f"{part} {percent(share)}" for part, share in shares.items())
+        head.append(f"\nof the predicted time: {listed}")
     out.print(profile_head(profile))
     out.print()
     out.print(head)

@@ -26,6 +26,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.9995 else f"{100 * share:.0f} %"
 
 
+def borrowed_text(lenders: Mapping[str, int]) -> str:
+    """Measurements of other kinds that a kind is learned from as well.
+
+    >>> borrowed_text({"relu6": 45, "abs": 32, "neg": 1})
+    '45 of relu6, 32 of abs and 1 of neg, which take as long'
+    """
+    *parts, last = [f"{number} of {kind}" for kind, number in lenders.items()]
+    listed = f"{', '.join(parts)} and {last}" if parts else last
+    return f"{listed}, which take{'' if parts else 's'} as long"
+
+
 def error_style(mape: float) -> str:
     """Color of an error: what the project asks of a profile is 8 %, twice that is poor."""
     return "green" if mape <= 0.08 else "yellow" if mape <= 0.16 else "red"

@@ -6,8 +6,9 @@ scikit-learn and scipy on first use.
 
 from typing import TYPE_CHECKING, Any
 
+from fdi_keras.execution_time.accounts import accounts
 from fdi_keras.execution_time.alike import KindRows, Loan, loan_for
-from fdi_keras.execution_time.folds import configuration_folds
+from fdi_keras.execution_time.folds import configuration_folds, configuration_groups
 from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, Form, get_form
 from fdi_keras.execution_time.minima import latency_curve, time_minima
 from fdi_keras.execution_time.rules import RuleText, describe_rules, rule_text
@@ -41,7 +42,9 @@ __all__ = [
     "TimeModel",
     "Tree",
     "WeightFetch",
+    "accounts",
     "configuration_folds",
+    "configuration_groups",
     "describe_rules",
     "fit_time_model",
     "fit_weight_fetch",

@@ -8,15 +8,18 @@ begins with the same corners for kinds of one formula. The whole procedure is ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from fdi_keras.operators.kinds import KINDS, Kind
 
-#: Kinds are alike when their times, in configurations of both, are in one proportion up to this mean deviation.
+#: Kinds are alike when their times, in configurations of both, are in one proportion up to this mean deviation ...
 ALIKE = 0.10
+
+#: ... and up to this share of the error that a kind has when it is learned from itself alone.
+WORTH = 0.5
 
 #: Fewest configurations of both to see it in.
 FEWEST_SHARED = 4
@@ -51,25 +54,31 @@ class Loan(NamedTuple):
     rows: KindRows
 
 
-def loan_for(kind: str, measured: Mapping[str, KindRows]) -> Loan | None:
+def loan_for(
+    kind: str, measured: Mapping[str, KindRows], alone: Callable[[], float] = lambda: np.inf
+) -> Loan | None:
     """What a kind with few measurements can borrow; None: it has enough, or nobody is alike.
 
     Args:
         kind: that borrows.
         measured: by kind; its own measurements are among them.
+        alone: the held-out error of the kind when it borrows nothing; asked only where somebody would lend.
     """
     own = measured[kind]
+    if len(own.times) >= ENOUGH:
+        return None
     alike = []
     for name, rows in measured.items():
         if name != kind and KINDS[name].formula is KINDS[kind].formula:
             found = _proportion(kind, own, name, rows)
             if found is not None and found[1] <= ALIKE:
                 alike.append((found[1], name, found[0]))
+    limit = WORTH * alone() if alike else 0.0
     lenders: dict[str, int] = {}
     parts: list[KindRows] = []
     label = 1 + float(np.max(own.groups, initial=0))
-    for _, name, proportion in sorted(alike):
-        if len(own.times) + sum(lenders.values()) >= ENOUGH:
+    for deviation, name, proportion in sorted(alike):
+        if deviation > limit or len(own.times) + sum(lenders.values()) >= ENOUGH:
             break
         part = _translated(KINDS[name], measured[name], KINDS[kind])
         if len(part.times):

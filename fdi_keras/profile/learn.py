@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from os import PathLike
 
 import msgspec
@@ -137,20 +138,32 @@ def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) ->
         if progress:
             progress(kind, done, len(kinds))
         own = measured[kind]
-        models[kind] = fit_time_model(
+        learn = partial(
+            fit_time_model,
             kind,
             own.dims,
             own.times,
             groups=own.groups,
             reported=_reported(kind, own.groups, profile.plan),
-            # The form of the paper is for comparison: it learns a kind from itself.
-            loan=None if form == "paper" else loan_for(kind, measured),
             seed=profile.plan.seed,
             form=form,
             fetch=profile.weight_fetch,
         )
+        # The form of the paper is for comparison: it learns a kind from itself.
+        models[kind] = learn() if form == "paper" else _with_loan(kind, measured, learn)
     profile.models = models
     profile.energy = _learn_energy(profile, form)
+
+
+def _with_loan(kind: str, measured: Mapping[str, KindRows], learn: Callable[..., TimeModel]) -> TimeModel:
+    """Learned with what other kinds lend, where that is worth it."""
+    alone = cache(learn)
+
+    def error_alone() -> float:
+        return alone().error.mape
+
+    loan = loan_for(kind, measured, error_alone)
+    return learn(loan=loan) if loan else alone()
 
 
 def _reported(kind: str, groups: np.ndarray, plan: Plan) -> np.ndarray | None:

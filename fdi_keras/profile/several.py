@@ -12,7 +12,7 @@ from fdi_keras.devices import DeviceInfo
 from fdi_keras.errors import CampaignError, FdiError
 from fdi_keras.profile.learn import learn_profile
 from fdi_keras.profile.profile import DeviceProfile
-from fdi_keras.profile.station import Progress, Station, default_profile_path
+from fdi_keras.profile.station import Progress, Station, default_profile_path, enough_on
 from fdi_keras.profiling import CampaignProgress, Records, read_records
 from fdi_keras.profiling.active import ActiveWork, times_of
 from fdi_keras.profiling.agreement import COMMON, compare, together
@@ -38,7 +38,9 @@ def share_out(group: Sequence[Station]) -> None:
     ]
     plan, all_done = group[0].plan, set(range(COMMON)).union(*timed)
     times = {i: ms for station in group if station.before for i, ms in times_of(station.before).items()}
-    common = ActiveWork(plan, all_done, times) if plan.active else Work(plan, all_done)
+    common = (
+        ActiveWork(plan, all_done, times, enough=enough_on(group[0])) if plan.active else Work(plan, all_done)
+    )
     for station, done in zip(group, timed, strict=True):
         station.work = Share(station.plan, common, COMMON, done)
 

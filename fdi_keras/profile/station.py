@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import msgspec
 
 from fdi_keras.devices import DeviceInfo, Runner, Runtime, RuntimeChoice, open_device, open_runner
 from fdi_keras.journal import journal_path
+from fdi_keras.profile.enough import Enough
 from fdi_keras.profile.extend import Extension
 from fdi_keras.profile.files import profile_folder
 from fdi_keras.profile.profile import DeviceProfile
@@ -126,14 +128,23 @@ def open_station(name: str, choice: RuntimeChoice, wish: Wish) -> Station:
             runner = open_runner(name, with_threads(choice, before.runtime.threads))
     plan = wish.plan(before.plan if before else None)
     station = Station(name, device.info, runner, journal, plan, before)
+    station.work = work_of(plan, before, enough=enough_on(station))
     if wish.extend is not None:
         station.extension = Extension(wish.extend, plan, station.info, runner.runtime)
         if wish.measurements is not None:
             station.plan = msgspec.structs.replace(
                 plan, measurements=station.extension.limit(wish.measurements)
             )
-        station.work = work_of(station.plan, before, station.extension.times, station.extension.again)
+        station.work = work_of(
+            station.plan, before, station.extension.times, station.extension.again, enough_on(station)
+        )
     return station
+
+
+def enough_on(station: Station) -> Enough:
+    """What says when a campaign has enough; it learns beside the timing where a core is left for that."""
+    alone = station.info.kind == "computer" and station.runner.runtime.threads >= (os.cpu_count() or 1)
+    return Enough(station.plan.seed, beside=not alone)
 
 
 def campaign_journal(device: str = "local", runtime: RuntimeChoice | None = None) -> Path:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -44,6 +44,9 @@ MEMBERS = 40
 #: Candidates of a kind that were not chosen are kept up to this number, the latest.
 MOST_CANDIDATES = 600
 
+#: Kind, configurations of it that were timed, and their times in ms, to why these are enough.
+Enough = Callable[[str, Sequence[Configuration], np.ndarray], str | None]
+
 #: Multiples of channel counts that the committee may ask for.
 DIVISORS = (4, 8, 16, 32)
 
@@ -62,6 +65,8 @@ class ActiveWork(Work):
         times: time in ms of places that were timed.
         elsewhere: places that an earlier profile has; their times are in ``times`` too.
         first: places that are timed before all others.
+        enough: says of a kind, from all of it that was timed and the times in ms, why more would not
+            help, or None while it would; by default it always would.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class ActiveWork(Work):
         times: Mapping[int, float] | None = None,
         elsewhere: Collection[int] = (),
         first: Collection[int] = (),
+        enough: Enough | None = None,
     ):
         super().__init__(plan, done, elsewhere)
         self._seed = plan.seed
@@ -78,7 +84,9 @@ class ActiveWork(Work):
         self._taken = len(done)
         self._queue: deque[Item] = deque()
         self._rounds = 0
-        self._turns = itertools.islice(kind_order(check_kinds(plan.kinds)), len(done), None)
+        self._kinds = check_kinds(plan.kinds)
+        self._turns = itertools.islice(kind_order(self._kinds), len(done), None)
+        self._enough = enough
         #: By kind: candidates to choose from, and those that are timed as they come.
         self._open: dict[str, dict[int, Configuration]] = defaultdict(dict)
         self._set_aside: dict[str, deque[Item]] = defaultdict(deque)
@@ -107,6 +115,9 @@ class ActiveWork(Work):
         if self._measurements is not None and self._taken >= self._measurements:
             return None
         while not self._queue:
+            self._settle()
+            if len(self.settled) == len(self._kinds):
+                return None
             self._queue.extend(self._round())
         self._taken += 1
         return self._queue.popleft()
@@ -116,9 +127,24 @@ class ActiveWork(Work):
         for _ in range(CANDIDATES * ROUND):
             self._candidate()
         self._rounds += 1
-        turns = list(itertools.islice(self._turns, ROUND))
+        turns = list(itertools.islice((kind for kind in self._turns if kind not in self.settled), ROUND))
         found = {kind: deque(self._choose(kind, count)) for kind, count in Counter(turns).items()}
         return [found[kind].popleft() for kind in turns if found[kind]]
+
+    def _settle(self) -> None:
+        """Ask of each kind whether it has enough."""
+        if self._enough is None:
+            return
+        timed: dict[str, list[int]] = defaultdict(list)
+        for place in self._times:
+            if place in self._known and self._known[place].kind not in self.settled:
+                timed[self._known[place].kind].append(place)
+        for kind, places in timed.items():
+            times = np.array([self._times[place] for place in places])
+            usable = np.flatnonzero(times > 0)
+            reason = self._enough(kind, [self._known[places[at]] for at in usable], times[usable])
+            if reason is not None:
+                self.settled[kind] = reason
 
     def _candidate(self) -> None:
         """Read one more of the design; a candidate unless it is done."""
@@ -192,6 +218,7 @@ def work_of(
     records: Records | None,
     elsewhere: Mapping[int, float] | None = None,
     first: Collection[int] = (),
+    enough: Enough | None = None,
 ) -> Work:
     """What is left to time of a plan after a campaign's records.
 
@@ -200,13 +227,15 @@ def work_of(
         records: of the campaign that goes on; None at its beginning.
         elsewhere: places that an earlier profile has, with their times in ms.
         first: places that are timed before all others, wherever they stand.
+        enough: when an active plan has enough of a kind, see :class:`ActiveWork`.
     """
     done, times = set[int](), dict(elsewhere or {})
     if records is not None:
         done = {*records.measurements, *records.failures}
         times |= times_of(records)
     if plan.active:
-        return ActiveWork(plan, done, times, elsewhere or (), [place for place in first if place not in done])
+        before = [place for place in first if place not in done]
+        return ActiveWork(plan, done, times, elsewhere or (), before, enough)
     return Work(plan, done, elsewhere or ())
 
 

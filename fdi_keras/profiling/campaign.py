@@ -100,6 +100,7 @@ class CampaignProgress:
         eta_s: seconds that are left, None while unknown.
         waiting: why the campaign waits, None while it does not.
         last: the last measurement, None at first.
+        settled: of how many kinds more measurements no longer help.
     """
 
     stage: Literal["preparing", "measuring", "waiting", "energy", "learning", "finished"]
@@ -112,6 +113,7 @@ class CampaignProgress:
     eta_s: float | None = None
     waiting: str | None = None
     last: Measurement | None = None
+    settled: int = 0
 
 
 Progress = Callable[[CampaignProgress], None]
@@ -221,6 +223,7 @@ class _Campaign:
         self._counters_missing = False
         self._away_s = 0.0
         self._timed_s = 0.0
+        self._settled: set[str] = set()
         if records:
             journal.resume(plan=plan, measurements=len(self._done), failures=len(self._failed))
         else:
@@ -247,6 +250,7 @@ class _Campaign:
         checked = time.monotonic()
         while True:
             batch = [] if self._time_is_up() else self._work.take(self._runner.batch)
+            self._tell_of_settled()
             if not batch:
                 self._check_reference(last=True)
                 if not self._redo or self._time_is_up():
@@ -262,6 +266,12 @@ class _Campaign:
             if time.monotonic() - checked >= self.reference_every_s:
                 self._check_reference()
                 checked = time.monotonic()
+
+    def _tell_of_settled(self) -> None:
+        for kind, reason in self._work.settled.items():
+            if kind not in self._settled:
+                self._settled.add(kind)
+                self._journal.write("settled", kind=kind, reason=reason)
 
     def _time_is_up(self) -> bool:
         limit = self._plan.minutes
@@ -579,6 +589,7 @@ class _Campaign:
                 eta_s=max(0, total - done) / rate if rate and total is not None else None,
                 waiting=waiting,
                 last=self._last,
+                settled=len(self._settled),
             )
         )
 

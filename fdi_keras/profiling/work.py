@@ -45,6 +45,8 @@ class Work:
         self._returned: list[int] = []
         self._out: dict[int, int] = {}  # taken and not yet finished, by the thread that took it
         self._done = {*done, *elsewhere}
+        #: Kinds of which more measurements no longer help, with the reason in words.
+        self.settled: dict[str, str] = {}
 
     @property
     def total(self) -> int | None:

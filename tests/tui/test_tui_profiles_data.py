@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from fdi_tui.data.profiles import (
-    accounts,
     curve,
     may_vary,
     measured_near,
@@ -14,7 +13,7 @@ from fdi_tui.data.profiles import (
     varied_first,
 )
 
-from fdi_keras.execution_time import describe_rules, time_minima
+from fdi_keras.execution_time import accounts, describe_rules, time_minima
 from fdi_keras.profile import load_profile
 from fdi_keras.profile.compare import compare_profiles
 

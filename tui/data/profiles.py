@@ -15,7 +15,6 @@ import numpy as np
 from fdi_keras.cli.curve import SWITCHES
 from fdi_keras.cli.minima import FREE
 from fdi_keras.execution_time import Leaf, Split, TimeModel, time_minima
-from fdi_keras.execution_time.columns import parse
 from fdi_keras.execution_time.rules import conditions_text
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import CHOICES, MAY_BE_ZERO
@@ -27,16 +26,6 @@ MOST_POINTS = 2304
 
 #: Measurements beside a curve that are enough to compare it with.
 ENOUGH = 5
-
-#: What the explanatory variables are called when their parts of a time are added up;
-#: anything else that a leaf is linear in counts pixels or rows: positions.
-PARTS = {
-    "flops": "FLOPs",
-    "memory_in": "memory",
-    "memory_out": "memory",
-    "memory_internal": "memory",
-    "parameters": "parameters",
-}
 
 #: Values that a dimension steps through from one key to the next, besides its ends.
 LADDER = sorted({*range(1, 17), *range(20, 65, 4), *range(72, 257, 8), *(2**n for n in range(9, 16)),
@@ -119,36 +108,6 @@ def measurements_behind(profile: DeviceProfile, kind: str, leaves: list[int] | N
         predicted = profile.weight_fetch.probe_ms(predicted, table.weight_bytes(kind)[at])
     order = np.argsort(-np.abs(predicted / measured - 1), kind="stable")
     return Behind({n: c[order] for n, c in chosen.items()}, measured[order], predicted[order])
-
-
-def accounts(
-    model: TimeModel, dims: Mapping[str, np.ndarray], leaves: list[int] | None = None
-) -> dict[str, float]:
-    """What the constant part, FLOPs, memory and parameters account for: shares of the predicted time.
-
-    Args:
-        model: of a kind.
-        dims: columns ``(n,)`` of operators; their times are added up.
-        leaves: only operators in these leaves.
-
-    Returns:
-        Shares that add up to 1, largest first; none where no operator is in the leaves.
-    """
-    features = model.features(dims)
-    at = model.tree.apply(features)
-    chosen = np.isin(at, leaves) if leaves is not None else np.ones(len(at), bool)
-    if not chosen.any():
-        return {}
-    compiled = model.tree.compiled
-    linear = features[chosen][:, model.tree.linear_columns]
-    parts = {"constant": float(compiled.intercept[at[chosen]].sum())}
-    times = (linear * compiled.weights[at[chosen]]).sum(axis=0)
-    for name, total in zip(model.tree.linear, times.tolist(), strict=True):
-        part = PARTS.get(parse(name).base, "positions")
-        parts[part] = parts.get(part, 0.0) + total
-    whole = sum(parts.values())
-    shares = {name: total / whole for name, total in parts.items() if whole > 0 and total > 0}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from fdi_tui.widgets.table import Column
 from rich.text import Text
 from textual.widgets import Static
 
-from fdi_keras.cli.words import count, dims_text, error_style, percent, time_text
+from fdi_keras.cli.words import borrowed_text, count, dims_text, error_style, percent, time_text
 
 if TYPE_CHECKING:
     from fdi_tui.data.profiles import Behind
@@ -26,9 +26,9 @@ MOST_NAMED = 10
 
 def described(profile: DeviceProfile, kind: str, leaves: list[int], width: int, ascii: bool) -> Text:
     """A part of the tree of a kind: its rule in words, or how good it is, and what its time is made of."""
-    from fdi_tui.data.profiles import accounts, measurements_behind
+    from fdi_tui.data.profiles import measurements_behind
 
-    from fdi_keras.execution_time import rule_text
+    from fdi_keras.execution_time import accounts, rule_text
 
     model = profile.models[kind]
     whole = len(leaves) == len(model.tree.leaves)
@@ -52,6 +52,8 @@ def described(profile: DeviceProfile, kind: str, leaves: list[int], width: int, 
             percent(model.error.mape), error_style(model.error.mape)
         )
         text.append(f", {percent(model.error.within_10)} within 10 %", "dim")
+        if model.borrowed:
+            text.append(f"\nalso learned from {borrowed_text(model.borrowed)}", "dim")
     behind = measurements_behind(profile, kind, leaves)
     if behind is None:
         text.append("\nThe measurements were not saved with this profile.", "dim")
