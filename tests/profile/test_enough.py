@@ -26,10 +26,10 @@ def asked(enough, kind, ms, counts):
 
 
 def test_a_simple_kind_has_enough_after_three_looks():
-    said = asked(Enough(0, beside=False), "relu", linear_ms, [100, 150, 230, 350])
+    said = asked(Enough(0, beside=False), "relu", linear_ms, [100, 240, 370, 560])
     assert said[:3] == [None, None, None]
-    assert said[3].startswith("150 measurements were off by ")
-    assert "350 by" in said[3]
+    assert said[3].startswith("240 measurements were off by ")
+    assert "560 by" in said[3]
 
 
 def test_a_kind_that_is_still_being_understood_has_not():
