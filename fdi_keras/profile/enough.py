@@ -2,9 +2,10 @@
 
 While a campaign goes on, the model of each kind is learned anew whenever there are half as many measurements
 more, from all but those that are set aside for the error. All models are asked about all that is set
-aside by now: when two steps, that is, 2.25 times as many measurements, lowered the error by less
-than a twentieth, or it was as small before as times differ when they are measured again, the kind has enough. What it would have got goes to the others; when all have
-enough, the campaign ends. The procedure and its numbers are our choice.
+aside by now. A kind has enough when two steps, that is, 2.25 times as many measurements, lowered the error by
+less than a twentieth, or when it was as small before as times differ that are measured again. What the kind
+would have got goes to the others; when all have enough, the campaign ends. The procedure and its numbers
+are our choice.
 """
 
 from __future__ import annotations
