@@ -34,6 +34,10 @@ GATES = "gates"
 CHANNEL_TILES = (4, 8, 16, 32, 64)
 
 
+#: A tile of gates may be a third of a channel: what is a rounding error above a whole number of blocks fills these.
+LITTLE = 1e-3
+
+
 class Column(NamedTuple):
     """A column's name taken apart.
 
@@ -175,7 +179,7 @@ def _changed(kind: Kind, derived: Mapping[str, Any], column: Column) -> dict[str
         columns[PIXELS] = columns[sides[0]] * columns[sides[1]]
     for dimension, count in column.tiles:
         name, tile = tile_in_channels(kind, dimension, count)
-        columns[name] = np.ceil(columns[name] / tile) * tile
+        columns[name] = np.ceil(columns[name] / tile - LITTLE) * tile
     if column.per:
         columns[column.per] = np.ones(1)
     if sides and PIXELS in columns:

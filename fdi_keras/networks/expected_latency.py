@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from fdi_keras.execution_time import TimeModel, WeightFetch
-from fdi_keras.execution_time.columns import GATES, compute, made_channels, parse, tile_in_channels
+from fdi_keras.execution_time.columns import GATES, LITTLE, compute, made_channels, parse, tile_in_channels
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import BYTES
 
@@ -116,7 +116,7 @@ class ExpectedLatency:
         if self._tile.shape[1]:
             of_output, tile = _tensor(self._of_output), _tensor(self._tile)
             chosen = x[:, :, None] * (1 - of_output) + y[:, :, None] * of_output
-            blocks = ops.ceil(ops.round(chosen) / tile) * tile
+            blocks = ops.ceil(ops.round(chosen) / tile - LITTLE) * tile
             numbers.append(chosen + ops.stop_gradient(blocks - chosen))
         known = ops.concatenate(numbers, axis=2)
         first, second = (ops.take(known, [term[side] for term in self._terms], axis=2) for side in (0, 1))

@@ -47,6 +47,22 @@ def test_pixels_are_those_of_the_output():
     assert found["out_channels@16"].tolist() == [32]
 
 
+@given(st.sampled_from(["gru_while", "lstm_unrolled"]), st.integers(1, 600), st.sampled_from([4, 16, 32, 64]))
+def test_blocks_of_gates_hold_whole_gates(kind, units, tile):
+    gates = KINDS[kind].gates
+    dims = {"steps": 2, "in_channels": 1, "units": np.array([units])}
+    (rounded,) = compute(KINDS[kind], {**KINDS[kind].defaults, **dims}, [f"units@gates:{tile}"]).values()
+    blocks = -(-gates * units // tile)
+    assert rounded[0] * gates == pytest.approx(blocks * tile)
+
+
+def test_only_recurrent_kinds_have_gates():
+    assert knows(KINDS["gru_while"], "flops@gates:32")
+    assert not knows(KINDS["gru_while"], "flops@32,gates:32")
+    assert not knows(CONV, "flops@gates:32")
+    assert not knows(KINDS["gru_while"], "in_channels@gates:32")
+
+
 def library(rows=260, pixels=1, channels=1, seed=0):
     """Times of a library that computes so many pixels and output channels at once."""
     rng = np.random.default_rng(seed)
