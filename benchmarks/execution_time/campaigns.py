@@ -22,6 +22,7 @@ from fdi_keras.errors import MeasurementError
 from fdi_keras.journal import read_journal
 from fdi_keras.profile import learn_profile
 from fdi_keras.profiling import Plan, build_probe, read_records, run_campaign
+from fdi_keras.profiling.active import work_of
 from fdi_keras.profiling.copies import alone, copies_of
 from fdi_keras.profiling.design import Configuration
 
@@ -84,7 +85,9 @@ def _campaign(plan: Plan, journal: Path) -> tuple[float, float]:
     device = open_device("local")
     if not (journal.exists() and read_records(journal).finished):
         with device.open() as runner:
-            run_campaign(runner, plan, journal, device=device.info, resume=journal.exists())
+            before = read_records(journal) if journal.exists() else None
+            work = work_of(plan, before, beside=True)
+            run_campaign(runner, plan, journal, device=device.info, resume=before is not None, work=work)
     timed = seconds = before = 0.0
     for event in read_journal(journal):
         if event["event"] == "resumed":

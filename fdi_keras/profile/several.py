@@ -39,7 +39,9 @@ def share_out(group: Sequence[Station]) -> None:
     plan, all_done = group[0].plan, set(range(COMMON)).union(*timed)
     times = {i: ms for station in group if station.before for i, ms in times_of(station.before).items()}
     common = (
-        ActiveWork(plan, all_done, times, enough=enough_on(group[0])) if plan.active else Work(plan, all_done)
+        ActiveWork(plan, all_done, times, enough=enough_on(group[0]), beside=True)
+        if plan.active
+        else Work(plan, all_done)
     )
     for station, done in zip(group, timed, strict=True):
         station.work = Share(station.plan, common, COMMON, done)

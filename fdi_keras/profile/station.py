@@ -128,7 +128,7 @@ def open_station(name: str, choice: RuntimeChoice, wish: Wish) -> Station:
             runner = open_runner(name, with_threads(choice, before.runtime.threads))
     plan = wish.plan(before.plan if before else None)
     station = Station(name, device.info, runner, journal, plan, before)
-    station.work = work_of(plan, before, enough=enough_on(station))
+    station.work = work_of(plan, before, enough=enough_on(station), beside=has_core_left(station))
     if wish.extend is not None:
         station.extension = Extension(wish.extend, plan, station.info, runner.runtime)
         if wish.measurements is not None:
@@ -136,15 +136,24 @@ def open_station(name: str, choice: RuntimeChoice, wish: Wish) -> Station:
                 plan, measurements=station.extension.limit(wish.measurements)
             )
         station.work = work_of(
-            station.plan, before, station.extension.times, station.extension.again, enough_on(station)
+            station.plan,
+            before,
+            station.extension.times,
+            station.extension.again,
+            enough_on(station),
+            has_core_left(station),
         )
     return station
 
 
 def enough_on(station: Station) -> Enough:
-    """What says when a campaign has enough; it learns beside the timing where a core is left for that."""
-    alone = station.info.kind == "computer" and station.runner.runtime.threads >= (os.cpu_count() or 1)
-    return Enough(station.plan.seed, beside=not alone)
+    """What says when a campaign on a device has enough."""
+    return Enough(station.plan.seed, beside=has_core_left(station))
+
+
+def has_core_left(station: Station) -> bool:
+    """Whether this computer can calculate without disturbing what is being timed."""
+    return station.info.kind == "phone" or station.runner.runtime.threads < (os.cpu_count() or 1)
 
 
 def campaign_journal(device: str = "local", runtime: RuntimeChoice | None = None) -> Path:

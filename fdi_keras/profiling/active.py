@@ -14,6 +14,7 @@ the error that is reported, and neither the committee nor the choice sees them.
 from __future__ import annotations
 
 import itertools
+import threading
 import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -67,6 +68,8 @@ class ActiveWork(Work):
         first: places that are timed before all others.
         enough: says of a kind, from all of it that was timed and the times in ms, why more would not
             help, or None while it would; by default it always would.
+        beside: choose the next ones in a thread, while the device times what is left of those before; for
+            computers that have a core left.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class ActiveWork(Work):
         elsewhere: Collection[int] = (),
         first: Collection[int] = (),
         enough: Enough | None = None,
+        beside: bool = False,
     ):
         super().__init__(plan, done, elsewhere)
         self._seed = plan.seed
@@ -87,6 +91,8 @@ class ActiveWork(Work):
         self._kinds = check_kinds(plan.kinds)
         self._turns = itertools.islice(kind_order(self._kinds), len(done), None)
         self._enough = enough
+        self._beside = beside
+        self._next_round: _Round | None = None
         #: By kind: candidates to choose from, and those that are timed as they come.
         self._open: dict[str, dict[int, Configuration]] = defaultdict(dict)
         self._set_aside: dict[str, deque[Item]] = defaultdict(deque)
@@ -115,20 +121,27 @@ class ActiveWork(Work):
         if self._measurements is not None and self._taken >= self._measurements:
             return None
         while not self._queue:
+            if self._next_round is None:
+                self._settle()
+                if len(self.settled) == len(self._kinds):
+                    return None
+                self._next_round = _Round(self._round, self._times)
+            self._queue.extend(self._next_round.result())
+            self._next_round = None
+        if self._beside and self._next_round is None and len(self._queue) <= ROUND // 2:
             self._settle()
-            if len(self.settled) == len(self._kinds):
-                return None
-            self._queue.extend(self._round())
+            if len(self.settled) < len(self._kinds):
+                self._next_round = _Round(self._round, self._times)
         self._taken += 1
         return self._queue.popleft()
 
-    def _round(self) -> list[Item]:
+    def _round(self, times: Mapping[int, float]) -> list[Item]:
         """The next ones, in the order of their kinds in the design."""
         for _ in range(CANDIDATES * ROUND):
             self._candidate()
         self._rounds += 1
         turns = list(itertools.islice((kind for kind in self._turns if kind not in self.settled), ROUND))
-        found = {kind: deque(self._choose(kind, count)) for kind, count in Counter(turns).items()}
+        found = {kind: deque(self._choose(kind, count, times)) for kind, count in Counter(turns).items()}
         return [found[kind].popleft() for kind in turns if found[kind]]
 
     def _settle(self) -> None:
@@ -163,7 +176,7 @@ class ActiveWork(Work):
         self._open[kind].pop(place, None)
         self._set_aside[kind] = deque(item for item in self._set_aside[kind] if item[0] != place)
 
-    def _choose(self, kind: str, count: int) -> list[Item]:
+    def _choose(self, kind: str, count: int, times: Mapping[int, float]) -> list[Item]:
         """So many of a kind: of those set aside their share as they come, of the others by the committee."""
         found: list[Item] = []
         candidates, aside = self._open[kind], self._set_aside[kind]
@@ -172,7 +185,7 @@ class ActiveWork(Work):
             self._chosen[kind, bool(share and aside)] += 1
             if share and aside:
                 found.append(aside.popleft())
-        places = self._by_doubt(kind, min(count - len(found), len(candidates)))
+        places = self._by_doubt(kind, min(count - len(found), len(candidates)), times)
         found += [(place, candidates.pop(place)) for place in places]
         for place in list(candidates)[:-MOST_CANDIDATES]:
             del candidates[place]
@@ -181,12 +194,12 @@ class ActiveWork(Work):
     def _both(self, kind: str) -> tuple[int, int]:
         return self._chosen[kind, True], self._chosen[kind, False]
 
-    def _by_doubt(self, kind: str, count: int) -> list[int]:
+    def _by_doubt(self, kind: str, count: int, known: Mapping[int, float]) -> list[int]:
         """Places of candidates, drawn in proportion to the variance of what the committee says."""
         candidates = self._open[kind]
         learned = [
             place
-            for place in self._times
+            for place in known
             if self._known_as(place, kind) and not is_held_out(kind, self._known[place].group, self._seed)
         ]
         if len(learned) < FEWEST or count >= len(candidates):
@@ -196,7 +209,7 @@ class ActiveWork(Work):
         committee = ExtraTreesRegressor(
             MEMBERS, min_samples_leaf=2, bootstrap=True, random_state=self._rounds
         )
-        times = np.array([self._times[place] for place in learned])
+        times = np.array([known[place] for place in learned])
         committee.fit(
             _columns(kind, [self._known[place] for place in learned]),
             np.log(np.maximum(times, 1e-3 * np.median(times))),
@@ -213,12 +226,36 @@ class ActiveWork(Work):
         return place in self._known and self._known[place].kind == kind
 
 
+class _Round:
+    """The next choice being made in a thread of its own, from the times that are known now."""
+
+    def __init__(self, choose: Callable[[Mapping[int, float]], list[Item]], times: Mapping[int, float]):
+        self._choose, self._times = choose, dict(times)
+        self._items: list[Item] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> list[Item]:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._items
+
+    def _run(self) -> None:
+        try:
+            self._items = self._choose(self._times)
+        except BaseException as error:
+            self._error = error
+
+
 def work_of(
     plan: Plan,
     records: Records | None,
     elsewhere: Mapping[int, float] | None = None,
     first: Collection[int] = (),
     enough: Enough | None = None,
+    beside: bool = False,
 ) -> Work:
     """What is left to time of a plan after a campaign's records.
 
@@ -227,7 +264,7 @@ def work_of(
         records: of the campaign that goes on; None at its beginning.
         elsewhere: places that an earlier profile has, with their times in ms.
         first: places that are timed before all others, wherever they stand.
-        enough: when an active plan has enough of a kind, see :class:`ActiveWork`.
+        enough, beside: of an active plan, see :class:`ActiveWork`.
     """
     done, times = set[int](), dict(elsewhere or {})
     if records is not None:
@@ -235,7 +272,7 @@ def work_of(
         times |= times_of(records)
     if plan.active:
         before = [place for place in first if place not in done]
-        return ActiveWork(plan, done, times, elsewhere or (), before, enough)
+        return ActiveWork(plan, done, times, elsewhere or (), before, enough, beside)
     return Work(plan, done, elsewhere or ())
 
 

@@ -96,3 +96,26 @@ def test_what_was_given_back_comes_first():
     taken = [index for index, _ in work.take(5)]
     work.give_back(taken[2:4])
     assert [index for index, _ in work.take(2)] == sorted(taken[2:4])
+
+
+def test_a_choice_beside_the_timing_takes_each_once_and_keeps_the_limit():
+    work = ActiveWork(PLAN, beside=True)
+    found = carry_out(work, 1000, batch=8)
+    assert len(found) == 400
+    aside = [i for i, c in found.items() if is_held_out("dense", c.group)]
+    alone = [i for i, c in carry_out(ActiveWork(PLAN), 400).items() if is_held_out("dense", c.group)]
+    assert aside == alone
+
+
+def test_what_goes_wrong_beside_the_timing_is_not_lost(monkeypatch):
+    work = ActiveWork(PLAN, beside=True)
+    items = work.take(32)
+    for index, configuration in items:
+        work.finish(index, step_ms(configuration))
+
+    def fails(*_):
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(work, "_round", fails)
+    with pytest.raises(MemoryError, match="no more"):
+        carry_out(work, 400)
