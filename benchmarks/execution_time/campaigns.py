@@ -27,7 +27,7 @@ from fdi_keras.profiling.copies import alone, copies_of
 from fdi_keras.profiling.design import Configuration
 
 #: Minutes of measuring of the two campaigns that are learned from, and the limit with learning.
-WHOLE_MINUTES, NAMED_MINUTES, LIMIT_MINUTES = 10.0, 13.5, 15.0
+WHOLE_MINUTES, NAMED_MINUTES, LIMIT_MINUTES = 10.0, 13.0, 15.0
 
 #: How many fresh configurations: of the main kinds, and of the further ones.
 FRESH, FRESH_FURTHER = 18_000, 1500
