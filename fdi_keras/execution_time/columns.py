@@ -6,6 +6,7 @@ names stand in profiles, and whoever reads one needs nothing else:
 
 - ``flops``: an explanatory variable, ``out_channels``: a dimension,
 - ``pixels``: positions of the feature map that is written (read, where none is written),
+- ``skipped``: rows and columns between two windows that neither looks at,
 - ``flops@16``: with the channels an operator makes rounded up to a multiple of 16,
 - ``flops@16,pixels:7``: with the pixels rounded up to a multiple of 7 as well,
 - ``flops@gates:32``: of a recurrent layer, with units for which its gates together are a multiple of 32,
@@ -23,9 +24,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fdi_keras.operators.kinds import EXPLANATORY, Kind
+from fdi_keras.operators.windows import sides
 
 #: The pseudo-dimension of kinds with an image: rows times columns of the output.
 PIXELS = "pixels"
+
+#: The pseudo-dimension of kinds with a sliding window: what lies between two windows. Libraries have their fast
+#: kernels for windows that touch or overlap.
+SKIPPED = "skipped"
 
 #: The pseudo-dimension of recurrent kinds: outputs of a product, gates times units.
 GATES = "gates"
@@ -122,7 +128,7 @@ def tile_in_channels(kind: Kind, dimension: str, tile: int) -> tuple[str, float]
 def knows(kind: Kind, name: str) -> bool:
     """Whether a kind has a column of this name."""
     column = parse(name)
-    if name in kind.features:
+    if name in kind.features or (name == SKIPPED and kind.windowed):
         return True
     possible = rounded_dimensions(kind)
     tiled = [dimension or made_channels(kind) for dimension, _ in column.tiles]
@@ -160,7 +166,9 @@ def compute(kind: Kind, dims: Mapping[str, Any], names: Iterable[str]) -> dict[s
             continue
         if derived is None:
             derived = kind.derive(given)
-        if column.base in EXPLANATORY:
+        if name == SKIPPED:
+            value = sum(np.maximum(side.stride - side.kernel, 0) for side in sides(derived))
+        elif column.base in EXPLANATORY:
             key = column.per, column.tiles
             if key not in explained:
                 explained[key] = kind.formula(_changed(kind, derived, column))

@@ -27,11 +27,11 @@ from fdi_keras.errors import UsageError
 from fdi_keras.execution_time.columns import (
     CHANNEL_TILES,
     PIXELS,
+    SKIPPED,
     Column,
     compute,
     knows,
     parse,
-    pixel_sides,
     tile_in_channels,
 )
 from fdi_keras.operators.kinds import Kind
@@ -126,7 +126,7 @@ def _linear(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> tu
 
 
 def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
-    """Channels in the blocks that were found and in half of these, for multiples, and the pixels.
+    """Channels in the blocks that were found and in half of these, for multiples, pixels, and gaps of windows.
 
     A library may be fast where the number of its blocks is even: where what it rounded up to
     16 is a multiple of 32.
@@ -140,7 +140,7 @@ def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         if part in CHANNEL_TILES
     }
     rounded = (Column(tile_in_channels(kind, d, tile)[0], "", ((d, tile),)).name for d, tile in sorted(tiles))
-    return (*rounded, *(name for name in (PIXELS,) if pixel_sides(kind)))
+    return (*rounded, *(name for name in (PIXELS, SKIPPED) if knows(kind, name)))
 
 
 def _columns(kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:

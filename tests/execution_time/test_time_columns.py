@@ -56,6 +56,19 @@ def test_blocks_of_gates_hold_whole_gates(kind, units, tile):
     assert rounded[0] * gates == pytest.approx(blocks * tile)
 
 
+def test_skipped_is_what_lies_between_windows():
+    size = {"height": 9, "width": 9, "channels": 4, "padding": 0}
+    windows = {
+        "kernel": np.array([1, 2, 3, 1]),
+        "stride": np.array([2, 2, 2, 1]),
+        "stride_width": np.array([0, 0, 4, 3]),
+    }
+    (skipped,) = compute(KINDS["max_pool2d"], {**size, **windows, "kernel_width": 0}, ["skipped"]).values()
+    assert skipped.tolist() == [2, 0, 1, 2]
+    assert not knows(KINDS["dense"], "skipped")
+    assert not knows(KINDS["transposed_conv2d"], "skipped")
+
+
 def test_only_recurrent_kinds_have_gates():
     assert knows(KINDS["gru_while"], "flops@gates:32")
     assert not knows(KINDS["gru_while"], "flops@32,gates:32")
