@@ -6,6 +6,7 @@
   computer and as PROFILE (a file, or a name) predicts it. The measurement, some 20 seconds, is kept
   in ``steps.json`` beside it; ``--measure`` makes it anew.
 * ``docs/pictures/demo.svg``: the table that ``fdi demo`` ended with.
+* ``docs/pictures/learning.svg``: error against measurements, by ``python -m benchmarks.execution_time``.
 * ``docs/results.md``: every row of ``benchmarks/results/*.json``.
 * The parts of README.md between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +61,8 @@ def main() -> None:
     if arguments.demo.exists():
         draw_demo(json.loads(arguments.demo.read_text()))
     reports = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.results.glob("*.json"))}
+    if "execution_time" in reports:
+        draw_learning(reports["execution_time"])
     if reports:
         (DOCS / "results.md").write_text(results_page(reports))
         fill_in(README, "results", short_results(reports))
@@ -248,6 +252,72 @@ def table_svg(heading: str, columns: Sequence[Sequence[str]]) -> str:
     )
 
 
+# Learning curves
+
+#: Kinds that have a panel, and ends of its axes: measurements, error.
+CURVES = ("conv2d", "depthwise_conv2d", "dense")
+FEW, MANY, LEAST, MOST = 40, 4000, 0.02, 0.4
+
+
+def draw_learning(report: dict[str, Any]) -> None:
+    curves = {
+        (row["row"].split(",")[0], row["row"].split(", ")[1]): row["details"]["curve"]
+        for row in report["rows"]
+        if row["part"] == "7" and "curve" in row["details"]
+    }
+    if curves:
+        (DOCS / "pictures" / "learning.svg").write_text(learning_svg(curves))
+
+
+def learning_svg(curves: dict[tuple[str, str], list[list[float]]]) -> str:
+    """A panel a kind, both axes logarithmic: what was chosen as a line, what came as it came in points."""
+    wide, tall, left, top, between = 210, 190, 52, 66, 30
+    width, height = left + len(CURVES) * (wide + between), top + tall + 52
+
+    def at(panel: int, count: float, error: float) -> tuple[str, str]:
+        x = math.log(count / FEW) / math.log(MANY / FEW)
+        y = math.log(min(max(error, LEAST), MOST) / LEAST) / math.log(MOST / LEAST)
+        return f"{left + panel * (wide + between) + x * wide:.1f}", f"{top + tall * (1 - y):.1f}"
+
+    parts = []
+    for panel, kind in enumerate(CURVES):
+        begin = left + panel * (wide + between)
+        for count in (50, 100, 200, 500, 1000, 2000):
+            x, _ = at(panel, count, MOST)
+            parts.append(f'<line class="grid" x1="{x}" y1="{top}" x2="{x}" y2="{top + tall}"/>')
+            parts.append(f'<text x="{x}" y="{top + tall + 18}" text-anchor="middle">{count}</text>')
+        for error in (0.02, 0.05, 0.1, 0.2, 0.4):
+            _, y = at(panel, FEW, error)
+            parts.append(f'<line class="grid" x1="{begin}" y1="{y}" x2="{begin + wide}" y2="{y}"/>')
+            if not panel:
+                parts.append(
+                    f'<text x="{begin - 8}" y="{y}" dy="4" text-anchor="end">{100 * error:.0f} %</text>'
+                )
+        parts.append(f'<text x="{begin}" y="{top - 8}" style="font-weight: bold">{kind}</text>')
+        for way in ("active", "plain"):
+            points = [at(panel, count, error) for count, _, error in curves.get((kind, way), ())]
+            if way == "active" and points:
+                path = "M" + "L".join(" ".join(point) for point in points)
+                parts.append(f'<path class="model" fill="none" stroke-width="2" d="{path}"/>')
+            circles = "".join(f'<circle cx="{x}" cy="{y}" r="3"/>' for x, y in points)
+            parts.append(f'<g class="points">{circles}</g>' if way == "plain" else "")
+    heading = "Held-out error after so many measurements of a kind"
+    legend = (
+        f'<line class="model" stroke-width="2" x1="{left}" y1="40" x2="{left + 24}" y2="40"/>'
+        f'<text x="{left + 30}" y="44">chosen where the model is least sure</text>'
+        f'<g class="points"><circle cx="{left + 290}" cy="40" r="3"/></g>'
+        f'<text x="{left + 300}" y="44">as they come</text>'
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">\n'
+        f"<title>{heading}</title>\n<style>{STYLE}</style>\n"
+        f'<rect class="paper" width="{width}" height="{height}" rx="6"/>\n'
+        f'<text x="{left}" y="22" style="font-weight: bold">{heading}</text>\n{legend}\n'
+        + "\n".join(filter(None, parts))
+        + f'\n<text x="{width / 2}" y="{height - 12}" text-anchor="middle">measurements of the kind</text>\n</svg>\n'
+    )
+
+
 # The benchmarks
 
 
@@ -299,7 +369,7 @@ def networks_table(report: dict[str, Any]) -> list[str]:
 
 def opponents_table(report: dict[str, Any]) -> list[str]:
     """Held-out errors beside those of other regressors."""
-    found = [r for r in report["rows"] if "others" in r["details"]]
+    found = [r for r in report["rows"] if {"others", "paper_form_mape"} <= set(r["details"])]
     if not found:
         return []
     others = list(found[0]["details"]["others"])

@@ -248,6 +248,10 @@ class Campaign:
     def _warning(self, event: Event) -> None:
         self.happenings.append(Happening(moment_of(event), "warning", clean(event.get("message", ""), 400)))
 
+    def _settled(self, event: Event) -> None:
+        text = f"of {clean(event.get('kind', ''), 60)}: {clean(event.get('reason', ''), 300)}"
+        self.happenings.append(Happening(moment_of(event), "enough", text))
+
     def _overhead(self, event: Event) -> None:
         self.overhead_ms = amount(event.get("overhead_ms")) or 0.0
 
@@ -287,6 +291,7 @@ _HANDLERS: Mapping[str, Callable[[Campaign, Event], None]] = {
     "back": Campaign._back,
     "reference": Campaign._reference,
     "warning": Campaign._warning,
+    "settled": Campaign._settled,
     "overhead": Campaign._overhead,
     "progress": Campaign._progress,
     "finished": Campaign._ended,
