@@ -21,6 +21,7 @@ PARTS = {
     "memory_in": "memory",
     "memory_out": "memory",
     "memory_internal": "memory",
+    "memory_seen": "memory",
     "parameters": "parameters",
 }
 

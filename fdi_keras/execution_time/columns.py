@@ -6,6 +6,8 @@ names stand in profiles, and whoever reads one needs nothing else:
 
 - ``flops``: an explanatory variable, ``out_channels``: a dimension,
 - ``pixels``: positions of the feature map that is written (read, where none is written),
+- ``memory_seen``: bytes of the image that windows look at, as often as they do; padding is not read,
+- ``window``: places of a kernel, its height times its width,
 - ``skipped``: rows and columns between two windows that neither looks at,
 - ``flops@16``: with the channels an operator makes rounded up to a multiple of 16,
 - ``flops@16,pixels:7``: with the pixels rounded up to a multiple of 7 as well,
@@ -23,15 +25,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fdi_keras.operators.kinds import EXPLANATORY, Kind
-from fdi_keras.operators.windows import sides
+from fdi_keras.operators.kinds import BYTES, EXPLANATORY, Kind
+from fdi_keras.operators.windows import looks_inside, sides
 
 #: The pseudo-dimension of kinds with an image: rows times columns of the output.
 PIXELS = "pixels"
 
-#: The pseudo-dimension of kinds with a sliding window: what lies between two windows. Libraries have their fast
-#: kernels for windows that touch or overlap.
-SKIPPED = "skipped"
+#: Bytes that sliding windows look at inside the image: in small images most of a window may be padding.
+SEEN = "memory_seen"
+
+#: Pseudo-dimensions of kinds with a sliding window: its places, and what lies between two windows. Libraries have
+#: kernels for so many places at most, and their fast ones for windows that touch or overlap.
+WINDOW, SKIPPED = "window", "skipped"
 
 #: The pseudo-dimension of recurrent kinds: outputs of a product, gates times units.
 GATES = "gates"
@@ -128,7 +133,7 @@ def tile_in_channels(kind: Kind, dimension: str, tile: int) -> tuple[str, float]
 def knows(kind: Kind, name: str) -> bool:
     """Whether a kind has a column of this name."""
     column = parse(name)
-    if name in kind.features or (name == SKIPPED and kind.windowed):
+    if name in kind.features or (name in (SEEN, WINDOW, SKIPPED) and kind.windowed):
         return True
     possible = rounded_dimensions(kind)
     tiled = [dimension or made_channels(kind) for dimension, _ in column.tiles]
@@ -168,6 +173,10 @@ def compute(kind: Kind, dims: Mapping[str, Any], names: Iterable[str]) -> dict[s
             derived = kind.derive(given)
         if name == SKIPPED:
             value = sum(np.maximum(side.stride - side.kernel, 0) for side in sides(derived))
+        elif name == WINDOW:
+            value = np.prod([side.kernel for side in sides(derived)], axis=0)
+        elif name == SEEN:
+            value = BYTES * looks_inside(derived) * derived[kind.channels[0]]
         elif column.base in EXPLANATORY:
             key = column.per, column.tiles
             if key not in explained:

@@ -23,6 +23,7 @@ from fdi_keras.execution_time.columns import (
     CHANNEL_TILES,
     GATES,
     PIXELS,
+    SEEN,
     Column,
     compute,
     knows,
@@ -78,7 +79,7 @@ def discover(kind: Kind, dims: Mapping[str, Any], times: np.ndarray, groups: np.
         groups: ``(n,)`` labels of rows that are held out together.
     """
     # An image is often gone through pixel by pixel, at a cost for each however few channels it has.
-    start = (*kind.linear, PIXELS) if knows(kind, PIXELS) else kind.linear
+    start = (*kind.linear, *(name for name in (PIXELS, SEEN) if knows(kind, name)))
     if len(times) < FEWEST_ROWS:
         return start
     rng = np.random.default_rng(0)

@@ -28,6 +28,7 @@ from fdi_keras.execution_time.columns import (
     CHANNEL_TILES,
     PIXELS,
     SKIPPED,
+    WINDOW,
     Column,
     compute,
     knows,
@@ -126,7 +127,7 @@ def _linear(kind: Kind, dims: Dims, times: np.ndarray, groups: np.ndarray) -> tu
 
 
 def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
-    """Channels in the blocks that were found and in half of these, for multiples, pixels, and gaps of windows.
+    """Channels in the blocks that were found and in half of these, for multiples, pixels, and what windows are like.
 
     A library may be fast where the number of its blocks is even: where what it rounded up to
     16 is a multiple of 32.
@@ -140,7 +141,7 @@ def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         if part in CHANNEL_TILES
     }
     rounded = (Column(tile_in_channels(kind, d, tile)[0], "", ((d, tile),)).name for d, tile in sorted(tiles))
-    return (*rounded, *(name for name in (PIXELS, SKIPPED) if knows(kind, name)))
+    return (*rounded, *(name for name in (PIXELS, WINDOW, SKIPPED) if knows(kind, name)))
 
 
 def _columns(kind: Kind, dims: Dims, names: Sequence[str]) -> dict[str, np.ndarray]:

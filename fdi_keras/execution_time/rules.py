@@ -30,6 +30,7 @@ _UNITS = {
     "memory_in": _Unit(((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "B")), 1e3, "KB read"),
     "memory_out": _Unit(((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "B")), 1e3, "KB written"),
     "memory_internal": _Unit(((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "B")), 1e3, "KB internal"),
+    "memory_seen": _Unit(((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "B")), 1e3, "KB under windows"),
     "parameters": _Unit(((1e6, "million"), (1e3, "thousand"), (1, "")), 1e3, "thousand parameters"),
 }
 

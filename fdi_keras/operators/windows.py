@@ -51,6 +51,34 @@ def output_sizes(dims: Mapping[str, Any]) -> tuple[Any, Any]:
     return height, width
 
 
+def looks_inside(dims: Mapping[str, Any]) -> Any:
+    """How often a sliding window looks at pixels of the image, in all its places; padding is no image.
+
+    >>> dims = {"height": 2, "width": 1, "kernel": 3, "stride": 1, "padding": 1}
+    >>> float(looks_inside(dims))  # the pixels of either of two windows, of 9 places each
+    4.0
+    """
+    product: Any = 1.0
+    for name, side in zip(("height", "width"), sides(dims), strict=True):
+        product = product * _looks_along(dims[name], side, dims.get("dilation", 1), dims["padding"])
+    return product
+
+
+def _looks_along(size: Any, side: Side, dilation: Any, same: Any) -> Any:
+    """The same along one side: over all places of the window, how much of its kernel lies inside."""
+    kernel = np.asarray(side.kernel)
+    places = output_size(size, side.span, side.stride, same)
+    before = np.where(
+        np.asarray(same) > 0, np.maximum((places - 1) * side.stride + side.span - size, 0) // 2, 0
+    )
+    total: Any = 0.0
+    for tap in range(int(np.max(kernel, initial=0))):
+        first = np.maximum(-((tap * dilation - before) // side.stride), 0)
+        last = np.minimum((size - 1 - tap * dilation + before) // side.stride, places - 1)
+        total = total + np.where(tap < kernel, np.maximum(last - first + 1, 0), 0)
+    return total
+
+
 def transposed_sizes(dims: Mapping[str, Any]) -> tuple[Any, Any]:
     """Height and width of the output of a transposed convolution.
 

@@ -11,6 +11,7 @@ from fdi_keras.execution_time.columns import Column, compute, knows, parse
 from fdi_keras.execution_time.discovery import discover
 from fdi_keras.execution_time.intervals import combined, with_intervals
 from fdi_keras.operators import EXPLANATORY, KINDS
+from fdi_keras.operators.windows import fits, output_size, same_padding, sides
 
 CONV = KINDS["conv2d"]
 
@@ -56,6 +57,31 @@ def test_blocks_of_gates_hold_whole_gates(kind, units, tile):
     assert rounded[0] * gates == pytest.approx(blocks * tile)
 
 
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.integers(1, 5), st.integers(0, 5), st.integers(1, 4), st.integers(0, 3),
+    st.integers(1, 3), st.booleans(),
+)  # fmt: skip
+def test_what_windows_see_is_counted_pixel_by_pixel(
+    height, width, kernel, second, stride, other, dilation, same
+):
+    dims = {"height": height, "width": width, "in_channels": 3, "out_channels": 2, "kernel": kernel, "stride": stride,
+            "kernel_width": second, "stride_width": other, "dilation": dilation, "padding": int(same)}  # fmt: skip
+    if not fits(dims):
+        return
+    counted = 1
+    for size, side in zip((height, width), sides(dims), strict=True):
+        places = int(output_size(size, side.span, side.stride, int(same)))
+        before = same_padding(size, int(side.span), int(side.stride))[0] if same else 0
+        looks = (
+            (at * side.stride - before + tap * dilation)
+            for at in range(places)
+            for tap in range(int(side.kernel))
+        )
+        counted *= sum(0 <= place < size for place in looks)
+    (seen,) = compute(CONV, {**CONV.defaults, **dims}, ["memory_seen"]).values()
+    assert seen.tolist() == [4 * 3 * counted]
+
+
 def test_skipped_is_what_lies_between_windows():
     size = {"height": 9, "width": 9, "channels": 4, "padding": 0}
     windows = {
@@ -65,6 +91,9 @@ def test_skipped_is_what_lies_between_windows():
     }
     (skipped,) = compute(KINDS["max_pool2d"], {**size, **windows, "kernel_width": 0}, ["skipped"]).values()
     assert skipped.tolist() == [2, 0, 1, 2]
+    kernels = {"kernel": np.array([1, 3, 3]), "kernel_width": np.array([7, 0, 1]), "stride": 1}
+    (window,) = compute(KINDS["max_pool2d"], {**size, **kernels, "stride_width": 0}, ["window"]).values()
+    assert window.tolist() == [7, 9, 3]
     assert not knows(KINDS["dense"], "skipped")
     assert not knows(KINDS["transposed_conv2d"], "skipped")
 

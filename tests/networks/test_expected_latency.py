@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fdi_keras.execution_time import Leaf, Tree
-from fdi_keras.execution_time.columns import LITTLE, PIXELS, compute, knows
+from fdi_keras.execution_time.columns import LITTLE, PIXELS, SEEN, SKIPPED, compute, knows
 from fdi_keras.networks.expected_latency import ONE, X, Y, _Table
 from fdi_keras.operators import EXPLANATORY, KINDS
 from fdi_keras.operators.kinds import CHOICES
@@ -28,7 +28,7 @@ def test_every_column_is_a_polynomial_of_second_degree_in_the_channels(name, dat
         st.sampled_from(["", "@16", f"@16,{kind.channels[0]}:8", "@4,pixels:7", "@pixels:3", "@gates:32"])
     )
     candidates = [f"{base}{tiles}" for base in EXPLANATORY]
-    candidates += [PIXELS, f"flops/{kind.channels[0]}{tiles}", f"{kind.channels[-1]}@32"]
+    candidates += [PIXELS, SEEN, SKIPPED, f"flops/{kind.channels[0]}{tiles}", f"{kind.channels[-1]}@32"]
     names = [n for n in candidates if knows(kind, n)]
     model = SimpleNamespace(kind=name, tree=Tree(names, [], Leaf(0.0, {}, samples=1, mape=0.0)))
     table = _Table(model, dims)
