@@ -174,7 +174,8 @@ def compute(kind: Kind, dims: Mapping[str, Any], names: Iterable[str]) -> dict[s
         if name == SKIPPED:
             value = sum(np.maximum(side.stride - side.kernel, 0) for side in sides(derived))
         elif name == WINDOW:
-            value = np.prod([side.kernel for side in sides(derived)], axis=0)
+            along_height, along_width = sides(derived)
+            value = np.asarray(along_height.kernel * along_width.kernel)
         elif name == SEEN:
             value = BYTES * looks_inside(derived) * derived[kind.channels[0]]
         elif column.base in EXPLANATORY:
