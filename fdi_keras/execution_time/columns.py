@@ -135,6 +135,10 @@ def knows(kind: Kind, name: str) -> bool:
     column = parse(name)
     if name in kind.features or (name in (SEEN, WINDOW, SKIPPED) and kind.windowed):
         return True
+    if column.base == GATES:
+        return (
+            bool(kind.gates) and not column.per and all(dimension == GATES for dimension, _ in column.tiles)
+        )
     possible = rounded_dimensions(kind)
     tiled = [dimension or made_channels(kind) for dimension, _ in column.tiles]
     if GATES in tiled and made_channels(kind) in tiled:
@@ -148,8 +152,7 @@ def knows(kind: Kind, name: str) -> bool:
     if column.base in EXPLANATORY:
         return True
     # A dimension has no use for the tile of another.
-    own = (column.base, GATES) if column.base == made_channels(kind) else (column.base,)
-    return column.base in possible and all(dimension in own for dimension in tiled)
+    return column.base in possible and all(dimension == column.base for dimension in tiled)
 
 
 def compute(kind: Kind, dims: Mapping[str, Any], names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -176,6 +179,8 @@ def compute(kind: Kind, dims: Mapping[str, Any], names: Iterable[str]) -> dict[s
         elif name == WINDOW:
             along_height, along_width = sides(derived)
             value = np.asarray(along_height.kernel * along_width.kernel)
+        elif column.base == GATES:
+            value = np.round(kind.gates * _changed(kind, derived, column)[made_channels(kind)], 6)
         elif name == SEEN:
             value = BYTES * looks_inside(derived) * derived[kind.channels[0]]
         elif column.base in EXPLANATORY:

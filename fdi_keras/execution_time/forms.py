@@ -26,12 +26,14 @@ import numpy as np
 from fdi_keras.errors import UsageError
 from fdi_keras.execution_time.columns import (
     CHANNEL_TILES,
+    GATES,
     PIXELS,
     SKIPPED,
     WINDOW,
     Column,
     compute,
     knows,
+    made_channels,
     parse,
     tile_in_channels,
 )
@@ -140,7 +142,7 @@ def _tested(kind: Kind, linear: Sequence[str]) -> tuple[str, ...]:
         for part in (tile, tile // 2)
         if part in CHANNEL_TILES
     }
-    rounded = (Column(tile_in_channels(kind, d, tile)[0], "", ((d, tile),)).name for d, tile in sorted(tiles))
+    rounded = (Column(d or made_channels(kind), "", ((d, tile),)).name for d, tile in sorted(tiles))
     return (*rounded, *(name for name in (PIXELS, WINDOW, SKIPPED) if knows(kind, name)))
 
 
@@ -154,7 +156,7 @@ def multiple_columns(kind: Kind, features: Sequence[str]) -> list[int]:
 
     A multiple of 16 bytes says nothing that a multiple of 4 channels does not say in words.
     """
-    return [i for i, name in enumerate(features) if parse(name).base in kind.dimensions]
+    return [i for i, name in enumerate(features) if parse(name).base in (*kind.dimensions, GATES)]
 
 
 FORMS: dict[str, Form] = {

@@ -148,7 +148,8 @@ def feature_text(feature: str) -> str:
 
 def _blocks_text(column: Column, channels: str) -> str:
     """Tiles in words; the channels that an operator makes are called ``channels``."""
-    tiles = (f"{tile} {dimension or channels}".rstrip() for dimension, tile in column.tiles)
+    own = {"": channels, column.base: ""}
+    tiles = (f"{tile} {own.get(dimension, dimension)}".rstrip() for dimension, tile in column.tiles)
     return f"in blocks of {' and '.join(tiles)}"
 
 

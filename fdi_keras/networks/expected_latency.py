@@ -136,7 +136,8 @@ class ExpectedLatency:
             return ops.cast(ops.broadcast_to(base < 0.5, (terms.shape[0], *base.shape)), "float32")
         tested = ops.einsum("nok,ock->noc", terms, _tensor(self._tested))
         divisor = _tensor(np.where(self._multiple, self._value, 1.0))
-        multiple = ops.equal(ops.mod(tested, divisor), 0.0)
+        # Blocks of gates are thirds of units, whose sums are whole only up to a rounding error.
+        multiple = ops.equal(ops.mod(ops.round(tested), divisor), 0.0)
         above = tested > _tensor(self._value)
         holds = ops.where(ops.convert_to_tensor(self._multiple), multiple, above)
         violated = base + ops.einsum("noc,ocl->nol", ops.cast(holds, "float32"), _tensor(self._change))

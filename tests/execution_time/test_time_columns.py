@@ -52,9 +52,13 @@ def test_pixels_are_those_of_the_output():
 def test_blocks_of_gates_hold_whole_gates(kind, units, tile):
     gates = KINDS[kind].gates
     dims = {"steps": 2, "in_channels": 1, "units": np.array([units])}
-    (rounded,) = compute(KINDS[kind], {**KINDS[kind].defaults, **dims}, [f"units@gates:{tile}"]).values()
+    names = [f"gates@gates:{tile}", f"parameters@gates:{tile}"]
+    full = {**KINDS[kind].defaults, **dims}
+    rounded = compute(KINDS[kind], full, names)
     blocks = -(-gates * units // tile)
-    assert rounded[0] * gates == pytest.approx(blocks * tile)
+    assert rounded[names[0]][0] == blocks * tile  # exactly: conditions ask for its divisors
+    exact = KINDS[kind].explain({**full, "units": blocks * tile / gates})[0, EXPLANATORY.index("parameters")]
+    assert rounded[names[1]][0] == pytest.approx(exact)
 
 
 @given(
@@ -103,6 +107,8 @@ def test_only_recurrent_kinds_have_gates():
     assert not knows(KINDS["gru_while"], "flops@32,gates:32")
     assert not knows(CONV, "flops@gates:32")
     assert not knows(KINDS["gru_while"], "in_channels@gates:32")
+    assert not knows(KINDS["gru_while"], "units@gates:32")
+    assert not knows(KINDS["dense"], "gates")
 
 
 def library(rows=260, pixels=1, channels=1, seed=0):

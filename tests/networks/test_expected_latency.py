@@ -28,7 +28,14 @@ def test_every_column_is_a_polynomial_of_second_degree_in_the_channels(name, dat
         st.sampled_from(["", "@16", f"@16,{kind.channels[0]}:8", "@4,pixels:7", "@pixels:3", "@gates:32"])
     )
     candidates = [f"{base}{tiles}" for base in EXPLANATORY]
-    candidates += [PIXELS, SEEN, SKIPPED, f"flops/{kind.channels[0]}{tiles}", f"{kind.channels[-1]}@32"]
+    candidates += [
+        PIXELS,
+        SEEN,
+        SKIPPED,
+        "gates@gates:16",
+        f"flops/{kind.channels[0]}{tiles}",
+        f"{kind.channels[-1]}@32",
+    ]
     names = [n for n in candidates if knows(kind, n)]
     model = SimpleNamespace(kind=name, tree=Tree(names, [], Leaf(0.0, {}, samples=1, mape=0.0)))
     table = _Table(model, dims)
