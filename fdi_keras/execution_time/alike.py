@@ -19,13 +19,13 @@ from fdi_keras.operators.kinds import KINDS, Kind
 ALIKE = 0.10
 
 #: ... and up to this share of the error that a kind has when it is learned from itself alone.
-WORTH = 0.5
+WORTH = 0.75
 
 #: Fewest configurations of both to see it in.
 FEWEST_SHARED = 4
 
 #: What a kind has, with what it borrows, is enough from this number on; the most alike kinds lend first.
-ENOUGH = 250
+ENOUGH = 600
 
 
 class KindRows(NamedTuple):
