@@ -158,12 +158,16 @@ class ActiveWork(Work):
             reason = self._enough(kind, [self._known[places[at]] for at in usable], times[usable])
             if reason is not None:
                 self.settled[kind] = reason
+                self._open.pop(kind, None)
+                self._set_aside.pop(kind, None)
 
     def _candidate(self) -> None:
         """Read one more of the design; a candidate unless it is done."""
         index, configuration = next(self._fresh)
-        self._known[index] = configuration
         kind = configuration.kind
+        if kind in self.settled:
+            return
+        self._known[index] = configuration
         if index not in self._done:
             if is_held_out(kind, configuration.group, self._seed):
                 self._set_aside[kind].append((index, configuration))

@@ -74,6 +74,8 @@ def test_others_get_what_a_settled_kind_would_have_got_and_the_campaign_ends():
     assert work.settled == {"relu": "it is enough", "add": "it is enough"}
     last_add = max(at for at, kind in enumerate(timed) if kind == "add")
     assert timed[last_add + 1 :].count("relu") > 40
+    # The design is read on, but nobody keeps what will not be timed.
+    assert sum(configuration.kind == "add" for configuration in work._known.values()) < 700
 
 
 @pytest.mark.parametrize("times", [0.0, -1.0])
