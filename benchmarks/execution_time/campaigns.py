@@ -30,10 +30,10 @@ from fdi_keras.profiling.design import Configuration
 WHOLE_MINUTES, NAMED_MINUTES, LIMIT_MINUTES = 10.0, 13.0, 15.0
 
 #: How many fresh configurations: of the main kinds, and of the further ones.
-FRESH, FRESH_FURTHER = 18_000, 1500
+FRESH, FRESH_FURTHER = 16_500, 1500
 
 #: So many of a kind are timed again.
-AGAIN = 40
+AGAIN = 25
 
 #: Share of a campaign's wall clock that should be inside timed executions.
 TIMED = 0.8

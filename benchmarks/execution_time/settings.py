@@ -12,7 +12,7 @@ import numpy as np
 from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import BINARY, ELEMENTWISE, REDUCTIONS
-from fdi_keras.profile import DeviceProfile, load_profile
+from fdi_keras.profile import DeviceProfile, learn_profile, load_profile
 from fdi_keras.profile.profile import LEAST_SHARE
 from fdi_keras.profiling import Measurement, Records, read_records
 
@@ -35,6 +35,9 @@ MAIN_LIMIT, FURTHER_LIMIT = 0.04, 0.06
 
 #: Measurements that should be enough.
 PROBES = 2500
+
+#: Measurements of the campaign that are given to all models when the forest of nn-Meter has ten times as many.
+TENTH = 2000
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,11 @@ class Settings:
     def short(self) -> DeviceProfile:
         """Learned from the first :data:`PROBES` measurements of that campaign."""
         return load_profile(self.profile_path("short"))
+
+    @cached_property
+    def tenth(self) -> DeviceProfile:
+        """Learned from the first :data:`TENTH`."""
+        return learn_profile(self.beginning(TENTH))
 
     def beginning(self, count: int) -> Records:
         """What the campaign of the named kinds had after so many measurements."""
