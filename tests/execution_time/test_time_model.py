@@ -280,5 +280,5 @@ def test_the_tile_is_found_in_the_data(tile):
 def test_where_there_is_no_tile_none_is_taken():
     dims, times = blocked(1)
     model = fit_time_model("conv2d", dims, times, form="tiles")
-    assert model.tree.linear == [*EXPLANATORY, "pixels"]
+    assert model.tree.linear == [*EXPLANATORY, "pixels", "memory_seen"]
     assert model.error.mape < 1.1 * fit_time_model("conv2d", dims, times, form="paper").error.mape
