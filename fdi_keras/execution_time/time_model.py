@@ -32,13 +32,13 @@ FEWEST = 3
 #: Fewest measurements in a leaf, and for how many the fit around it counts (our choice). With the
 #: latter a leaf may have fewer measurements than its formula has numbers.
 FEWEST_IN_LEAF = 4
-PULL = 2.0
+PULL = 4.0
 
 #: Folds by which the number of leaves is chosen (our choice: more cost time and find the same).
 FOLDS_WITHIN = 3
 
 #: Most leaves of a tree (our choice).
-MOST_LEAVES = 48
+MOST_LEAVES = 72
 
 
 class HeldOutError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
