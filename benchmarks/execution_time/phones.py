@@ -79,7 +79,7 @@ def read(path: Path) -> dict[str, dict[str, tuple[dict[str, np.ndarray], np.ndar
                 kind = OPERATORS[row["op"]]
                 dims = _dims(kind, row)
                 if dims is not None:
-                    times[kind, row["device"]][tuple(dims[d] for d in KINDS[kind].dimensions)].append(
+                    times[kind, row["device"]][tuple(KINDS[kind].complete(dims).values())].append(
                         float(row["latency_ms"])
                     )
     found: dict[str, dict[str, tuple[dict[str, np.ndarray], np.ndarray]]] = defaultdict(dict)
