@@ -85,9 +85,9 @@ def _campaign(plan: Plan, journal: Path) -> tuple[float, float]:
     device = open_device("local")
     if not (journal.exists() and read_records(journal).finished):
         with device.open() as runner:
-            before = read_records(journal) if journal.exists() else None
-            work = work_of(plan, before, beside=True)
-            run_campaign(runner, plan, journal, device=device.info, resume=before is not None, work=work)
+            earlier = read_records(journal) if journal.exists() else None
+            work = work_of(plan, earlier, beside=True)
+            run_campaign(runner, plan, journal, device=device.info, resume=earlier is not None, work=work)
     timed = seconds = before = 0.0
     for event in read_journal(journal):
         if event["event"] == "resumed":

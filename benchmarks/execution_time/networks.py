@@ -38,11 +38,12 @@ def run(settings: Settings) -> list[Row]:
     choice = RuntimeChoice(threads=profile.runtime.threads, delegate=profile.runtime.delegate)
     with open_runner("local", choice) as runner:
         slower = _slowness(profile, runner, settings.seed)
+        before = slower()
         for name, path in files.items():
-            before = slower()
             report = predict_latency(path, profile)
             measured = measure_latency(path, threads=profile.runtime.threads, seconds=SECONDS)
-            slowness = (before + slower()) / 2
+            after = slower()
+            slowness, before = (before + after) / 2, after
             then_ms = measured.median_ms / slowness
             error = report.total_ms / then_ms - 1
             off.append(abs(error))
