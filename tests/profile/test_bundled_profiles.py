@@ -32,7 +32,7 @@ def profile(path):
 
 
 def test_those_that_are_installed_are_those_of_the_folder():
-    assert [path.name for path in sorted(bundled_profiles())] == [path.name for path in FILES]
+    assert sorted(bundled_profiles()) == sorted(path.stem for path in FILES)
 
 
 def test_it_bears_the_name_of_its_file_and_is_listed(path, profile):
