@@ -282,7 +282,7 @@ def learning_svg(curves: dict[tuple[str, str], list[list[float]]]) -> str:
     parts = []
     for panel, kind in enumerate(CURVES):
         begin = left + panel * (wide + between)
-        for count in (50, 100, 200, 500, 1000, 2000):
+        for count in (50, 150, 500, 1500):
             x, _ = at(panel, count, MOST)
             parts.append(f'<line class="grid" x1="{x}" y1="{top}" x2="{x}" y2="{top + tall}"/>')
             parts.append(f'<text x="{x}" y="{top + tall + 18}" text-anchor="middle">{count}</text>')
