@@ -26,6 +26,7 @@ from fdi_keras.devices.benchmark_model import (
     parse_profile,
     parse_samples,
 )
+from fdi_keras.devices.benchmark_model.command import WARMUP_S
 from fdi_keras.devices.benchmark_model.power import sampled
 from fdi_keras.devices.phone_tool import BATCH, PhoneTool, Task
 from fdi_keras.errors import (
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 #: Seconds of timed executions of each probe of a campaign (our choice): the tool does not stop when
 #: its readings agree, and another probe is worth more than a more exact one.
 PROBE_S = 0.05
-
-#: Seconds of execution before that: a phone's clock has to rise.
-PROBE_WARMUP_S = 0.02
 
 #: Seconds of a run with the tool's profiler.
 TABLE_S = 1.0
@@ -100,14 +98,14 @@ class PhoneRunner:
         model: bytes,
         *,
         budget_s: float = BUDGET_S,
-        warmup_s: float = PROBE_WARMUP_S,
+        warmup_s: float = WARMUP_S,
         min_runs: int = MIN_RUNS,
     ) -> Timing:
         check_seconds(budget_s=budget_s, warmup_s=warmup_s)
         return _whole(next(self._results([_task(model, budget_s, warmup_s, min_runs)])))
 
     def time_many(self, models: Iterable[bytes]) -> Iterator[Timing | MeasurementError]:
-        for result in self._results([_task(model, PROBE_S, PROBE_WARMUP_S, MIN_RUNS) for model in models]):
+        for result in self._results([_task(model, PROBE_S, WARMUP_S, MIN_RUNS) for model in models]):
             try:
                 yield _whole(result)
             except MeasurementError as error:
@@ -146,7 +144,7 @@ class PhoneRunner:
     def operator_table(self, model: bytes) -> OperatorProfile:
         table = _left("csv")
         task = _task(
-            model, TABLE_S, PROBE_WARMUP_S, MIN_RUNS, whole_model=False, profile=table, files={"ops": table}
+            model, TABLE_S, WARMUP_S, MIN_RUNS, whole_model=False, profile=table, files={"ops": table}
         )
         _, output = self._watched(task)
         return parse_profile(output.files["ops"])
@@ -179,7 +177,7 @@ class PhoneRunner:
         task = _task(
             model,
             busy_s,
-            PROBE_WARMUP_S,
+            WARMUP_S,
             MIN_RUNS,
             files={"power": power},
             wrap=lambda words: sampled(words, power, idle_s=idle_s),

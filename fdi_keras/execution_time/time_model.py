@@ -337,7 +337,7 @@ def held_out_error(times_ms: np.ndarray, predicted_ms: np.ndarray, folds: int) -
     """Sums up out-of-fold predictions ``(n,)`` of measured times ``(n,)``.
 
     >>> held_out_error(np.array([1.0, 2.0]), np.array([1.0, 2.125]), folds=2)
-    HeldOutError(mape=0.03125, within_5=0.5, within_10=1.0, folds=2, measurements=2)
+    HeldOutError(mape=0.03125, within_5=0.5, within_10=1.0, folds=2, measurements=2, tested=None)
     """
     relative = np.abs(predicted_ms - times_ms) / times_ms
     return HeldOutError(
