@@ -31,8 +31,8 @@ FEWEST_ASIDE = 24
 #: The error must fall by this share within two steps.
 GAIN = 0.05
 
-#: About what two timings of one operator differ by: errors below it are no errors of a model.
-REPEATS = 0.01
+#: About what two timings of one operator differ by at different times: smaller errors are no errors of a model.
+REPEATS = 0.02
 
 #: A single configuration that nothing explains must not decide.
 MOST_OFF = 0.5
