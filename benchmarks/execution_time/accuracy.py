@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
-from benchmarks.execution_time.settings import FURTHER_LIMIT, MAIN, MAIN_LIMIT, Rows, Settings, known, predict
+from benchmarks.execution_time.settings import (
+    FURTHER_LIMIT,
+    MAIN,
+    MAIN_LIMIT,
+    Settings,
+    known,
+    learned_anew,
+    predict,
+)
 from benchmarks.report import Row
-from fdi_keras.execution_time import fit_time_model
 
 #: Operators below it take about as long as the timer and the invocation vary; reported apart as well.
 TINY_MS = 0.002
@@ -24,7 +30,8 @@ def run(settings: Settings) -> list[Row]:
         off = np.abs(predicted / fresh.times - 1)
         limit = MAIN_LIMIT if kind in MAIN else FURTHER_LIMIT
         repeated = settings.repeatability[kind]
-        paper = np.abs(_paper_form(settings, kind, fresh) / fresh.times - 1)
+        paper_form = learned_anew(settings.named, kind, known(settings.named, kind), settings.seed, "paper")
+        paper = np.abs(predict(paper_form, kind, fresh) / fresh.times - 1)
         larger = fresh.times > TINY_MS
         details = {
             "learned_from": count,
@@ -68,19 +75,3 @@ def run(settings: Settings) -> list[Row]:
         )
     )
     return rows
-
-
-def _paper_form(settings: Settings, kind: str, fresh: Rows) -> np.ndarray:
-    profile = settings.named
-    rows = known(profile, kind)
-    model = fit_time_model(
-        kind,
-        rows.dims,
-        rows.times,
-        groups=rows.groups,
-        seed=settings.seed,
-        folds=2,
-        form="paper",
-        fetch=profile.weight_fetch,
-    )
-    return predict(msgspec.structs.replace(profile, models={kind: model}), kind, fresh)

@@ -8,12 +8,10 @@ alone: the time between its measurements, choosing and waiting included.
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
-from benchmarks.execution_time.settings import MAIN, Rows, Settings, predict, rows_of
+from benchmarks.execution_time.settings import MAIN, Rows, Settings, learned_anew, predict, rows_of
 from benchmarks.report import Row
-from fdi_keras.execution_time import fit_time_model
 from fdi_keras.journal import read_journal
 from fdi_keras.profiling import read_records
 
@@ -71,17 +69,8 @@ def _curve(settings: Settings, kind: str, journal: str, tested: Rows) -> Curve:
     rows, minutes = rows[apart], minutes[apart]
     found = []
     for count in dict.fromkeys([*(n for n in POINTS if n < len(rows)), min(len(rows), POINTS[-1])]):
-        known = rows[np.arange(len(rows)) < count]
-        model = fit_time_model(
-            kind,
-            known.dims,
-            known.times,
-            groups=known.groups,
-            seed=settings.seed,
-            folds=2,
-            fetch=settings.named.weight_fetch,
-        )
-        profile = msgspec.structs.replace(settings.named, models={kind: model})
+        first = rows[np.arange(len(rows)) < count]
+        profile = learned_anew(settings.named, kind, first, settings.seed)
         off = np.abs(predict(profile, kind, tested) / tested.times - 1)
         found.append((count, float(minutes[count - 1]), float(off.mean())))
     return found

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from fdi_keras.execution_time import DEFAULT_FORM, fit_time_model
 from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import BINARY, ELEMENTWISE, REDUCTIONS
@@ -142,6 +144,23 @@ class Settings:
     def repeatability(self) -> dict[str, float]:
         """By kind the mean relative difference of two measurements of one configuration."""
         return json.loads((self.work / "repeated.json").read_text())
+
+
+def learned_anew(
+    profile: DeviceProfile, kind: str, rows: Rows, seed: int, form: str = DEFAULT_FORM
+) -> DeviceProfile:
+    """The profile with the model of one kind learned from these rows alone; it has no other."""
+    model = fit_time_model(
+        kind,
+        rows.dims,
+        rows.times,
+        groups=rows.groups,
+        seed=seed,
+        folds=2,
+        form=form,
+        fetch=profile.weight_fetch,
+    )
+    return msgspec.structs.replace(profile, models={kind: model})
 
 
 def known(profile: DeviceProfile, kind: str) -> Rows:
