@@ -128,14 +128,16 @@ class Batch:
         return "\n".join(lines)
 
 
-#: T: the files of the job under way; P: the process id of its tool; C: its exit code.
+#: T: the files of the job under way; C: the exit code of its tool; P: the process id of the last tool that
+#: has ended. Another ``$!`` than that is a tool under way: the shell sets it as it starts one, so that there
+#: is no moment at which hanging up would leave the tool behind.
 _PROLOGUE = """\
 N={nonce}
 T={nonce}
 P=
 cd {folder} || exit 127
 gone() {{
-  [ -n "$P" ] && kill "$P" 2>/dev/null && sleep 0.3 && kill -9 "$P" 2>/dev/null
+  [ "$!" != "$P" ] && kill "$!" 2>/dev/null && sleep 0.3 && kill -9 "$!" 2>/dev/null
   rm -f "$T.out" "$T.err"
   exit {hung_up}
 }}
@@ -151,9 +153,8 @@ run() {{
   I=$1; shift
   say begin "$I"
   (ulimit -f {blocks} 2>/dev/null; exec "$@") >"$T.out" 2>"$T.err" </dev/null &
+  wait "$!"; C=$?
   P=$!
-  wait "$P"; C=$?
-  P=
   printf '\\n%s exit %s\\n' "$N" "$C" >>"$T.err"
   part "$I" out "$T.out"
   part "$I" err "$T.err"

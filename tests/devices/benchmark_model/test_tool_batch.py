@@ -117,11 +117,14 @@ def test_a_crash_runaway_output_and_a_missing_program_are_one_jobs_error_only(tm
     assert results[2].output.files == {"profile": b""}
 
 
-def test_hanging_up_ends_the_tool_and_leaves_no_file(tmp_path):
+@pytest.mark.parametrize("late_s", [0, 0.5], ids=["waiting", "just_started"])
+def test_hanging_up_ends_the_tool_and_leaves_no_file(tmp_path, late_s):
     batch = Batch(
         [Job(["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(tmp_path / "pid")], {})], str(tmp_path)
     )
-    shell = subprocess.Popen(["sh", "-c", batch.script], stdout=subprocess.PIPE)
+    script = batch.script.replace("</dev/null &\n", f"</dev/null &\n  sleep {late_s}\n")
+    assert script != batch.script
+    shell = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)
     deadline = time.monotonic() + 10
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < deadline
