@@ -103,6 +103,8 @@ def headline(state: CampaignProgress, device: str) -> str:
     match state.stage:
         case "preparing":
             return f"Preparing {device}: the cost of an invocation, and a reference"
+        case "weights":
+            return f"Timing weights that leave the caches of {device}: {state.kind}"
         case "measuring":
             return f"Timing operators on {device}: {state.kind}"
         case "waiting":

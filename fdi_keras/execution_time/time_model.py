@@ -20,7 +20,7 @@ from fdi_keras.execution_time.forms import DEFAULT_FORM, FORMS, Form, get_form, 
 from fdi_keras.execution_time.intervals import with_intervals
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
-from fdi_keras.execution_time.weight_fetch import SOURCE, WeightFetch, fit_weight_fetch
+from fdi_keras.execution_time.weight_fetch import WeightFetch
 from fdi_keras.operators.kinds import KINDS, Kind, get_kind
 
 #: Called with the number of fits done and their total.
@@ -315,14 +315,11 @@ def out_of_fold_predictions(
         train = {name: column[~out] for name, column in columns.items()}
         test = {name: column[out] for name, column in columns.items()}
         if regressor is None:
-            known = fetch
-            if fetch is not None and kind == SOURCE:
-                known = fit_weight_fetch(train, times[~out])  # what is held out must not speak in it either
-            cached = _without_fetch(kind, train, times[~out], known)
+            cached = _without_fetch(kind, train, times[~out], fetch)
             tree = _fit_tree(kind, train, cached, together[~out], seed, form, max_leaves)
             predicted[out] = tree.predict(get_form(form).matrix(get_kind(kind), test, tree.features))
-            if known is not None:
-                predicted[out] = known.probe_ms(predicted[out], get_kind(kind).weight_bytes(test))
+            if fetch is not None:
+                predicted[out] = fetch.probe_ms(kind, predicted[out], get_kind(kind).weight_bytes(test))
         else:
             from sklearn.base import clone
 
@@ -352,7 +349,7 @@ def held_out_error(times_ms: np.ndarray, predicted_ms: np.ndarray, folds: int) -
 def _without_fetch(
     kind: str, dims: Mapping[str, np.ndarray], times: np.ndarray, fetch: WeightFetch | None
 ) -> np.ndarray:
-    return times if fetch is None else fetch.cached_ms(times, get_kind(kind).weight_bytes(dims))
+    return times if fetch is None else fetch.cached_ms(kind, times, get_kind(kind).weight_bytes(dims))
 
 
 def _fit_tree(

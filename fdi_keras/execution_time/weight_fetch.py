@@ -1,37 +1,45 @@
 """What it costs that the weights of a network do not stay in the caches.
 
-A probe is executed over and over and finds its weights where the last execution left
-them. In a network they are there again only if the weights of all operators fit into
-the caches together; of a larger network a share has to be fetched from memory at every
-inference. The same happens to a probe whose own weights are larger than the caches,
-and that is where this cost is learned from: dense layers with one row read every
-weight once and do little else.
+A probe of one operator is executed over and over and finds its weights where the last
+execution left them. In a network they are there again only if the weights of all
+operators fit into the caches together; of a larger network a share has to be fetched
+from memory at every inference. The same happens to a probe whose own weights are larger
+than the caches.
 
-Fetching and computing overlap. Their times are joined as ``sqrt(cached^2 + fetched^2)``:
-where one of them is much longer the other hardly counts. The ramp of the share, this
-sum and how it is fitted are our choice; the paper times single layers.
+It is learned from probes of many layers (``profiling/cold_weights.py``). There each
+byte that is fetched takes longer by the same time, however much an operator computes with
+it: a kernel waits for the next piece of its weights and does not compute ahead. A
+convolution waits longer than a dense layer, whose weights are read in one stream. So
+fetching adds to an operator's time, at a rate of its own for either. The ramp of the
+share and how all is fitted are our choice; the paper times single layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
 from fdi_keras.operators import KINDS
 
-#: The kind of operator that it is learned from.
-SOURCE = "dense"
+#: The kinds that it is learned from: layers with a kernel that slides, and those without.
+SOURCES = ("conv2d", "dense")
 
-#: Smaller weights say nothing about the caches that a network can overflow.
-LEAST_BYTES = 2.0**18
+#: Fewest probes of a kind to learn its rate from: of one shape nearly all sizes.
+FEWEST = 5
 
-#: Fewest dense probes on either side of the ramp to fit it by.
-FEWEST = 12
+#: What is left of a layer's time when it was next to nothing is no time.
+LEAST_MS = 1e-9
 
 #: The ramp must explain the times at least so much better than none.
-BETTER = 0.95
+BETTER = 0.8
+
+#: Ends of the ramp are looked for at so many sizes.
+GRID = 41
+
+#: One size at which a layer met its cache badly must not tilt the ramp.
+ROBUST_STEPS = 6
 
 #: However little time is left without fetching, it is at least this share of what was measured.
 LEAST_CACHED = 0.3
@@ -44,18 +52,23 @@ class WeightFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         cached_bytes: weights of a network up to this size stay in the caches.
         uncached_bytes: from this size on all are fetched at every inference; between the two
             the share that is fetched rises linearly.
-        ms_per_byte: time to fetch them.
+        ms_per_byte: time to fetch them, by the kind of :data:`SOURCES` that it was learned from.
 
     Example::
 
-        >>> fetch = WeightFetch(16e6, 64e6, ms_per_byte=3e-8)
-        >>> float(fetch.share(40e6)), float(fetch.total_ms(0.4, 10e6, share=1.0))
+        >>> fetch = WeightFetch(16e6, 64e6, {"conv2d": 2e-8, "dense": 1e-8})
+        >>> float(fetch.share(40e6)), float(fetch.total_ms("conv2d", 0.4, 10e6, share=0.5))
         (0.5, 0.5)
     """
 
     cached_bytes: float
     uncached_bytes: float
-    ms_per_byte: float
+    ms_per_byte: dict[str, float]
+
+    def rate(self, kind: str) -> float:
+        """Milliseconds to fetch a byte of the weights of a kind."""
+        source = SOURCES[0 if KINDS[kind].windowed or kind == "transposed_conv2d" else 1]
+        return self.ms_per_byte.get(source, max(self.ms_per_byte.values()))
 
     def share(self, network_bytes: float | np.ndarray) -> np.ndarray:
         """Which share of the weights is fetched when all weights of a network take so many bytes."""
@@ -65,34 +78,40 @@ class WeightFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return np.clip(ramp, 0.0, 1.0)
 
     def total_ms(
-        self, cached_ms: float | np.ndarray, weight_bytes: float | np.ndarray, share: float | np.ndarray
+        self,
+        kind: str,
+        cached_ms: float | np.ndarray,
+        weight_bytes: float | np.ndarray,
+        share: float | np.ndarray,
     ) -> np.ndarray:
-        """Time of operators of which a share of the weights is fetched.
+        """Time of operators of a kind of which a share of the weights is fetched.
 
         Args:
             cached_ms: their time with weights in the caches.
             weight_bytes: their weights.
             share: from :meth:`share`.
         """
-        return np.hypot(cached_ms, self.ms_per_byte * np.asarray(share) * weight_bytes)
+        return np.asarray(cached_ms + self.rate(kind) * np.asarray(share) * weight_bytes)
 
-    def cached_ms(self, measured_ms: np.ndarray, weight_bytes: np.ndarray) -> np.ndarray:
+    def cached_ms(self, kind: str, measured_ms: np.ndarray, weight_bytes: np.ndarray) -> np.ndarray:
         """What probes would take with their weights in the caches, ``(n,)``, from what they took."""
-        fetched = self.ms_per_byte * self.share(weight_bytes) * weight_bytes
-        left = np.sqrt(np.maximum(measured_ms**2 - fetched**2, 0.0))
-        return np.maximum(left, LEAST_CACHED * measured_ms)
+        fetched = self.rate(kind) * self.share(weight_bytes) * weight_bytes
+        return np.maximum(measured_ms - fetched, LEAST_CACHED * measured_ms)
 
-    def probe_ms(self, cached_ms: np.ndarray, weight_bytes: np.ndarray) -> np.ndarray:
+    def probe_ms(self, kind: str, cached_ms: np.ndarray, weight_bytes: np.ndarray) -> np.ndarray:
         """The reverse of :meth:`cached_ms`: what probes take, being networks of their own."""
-        return self.total_ms(cached_ms, weight_bytes, self.share(weight_bytes))
+        return self.total_ms(kind, cached_ms, weight_bytes, self.share(weight_bytes))
 
     @property
     def text(self) -> str:
         """The cost in one sentence."""
+        rates = " and ".join(
+            f"{1e9 * rate:.3g} us a MB of {source}" for source, rate in self.ms_per_byte.items()
+        )
         return (
             f"Weights of a network stay in the caches up to {self.cached_bytes / 1e6:.3g} MB; from "
-            f"{self.uncached_bytes / 1e6:.3g} MB on all are fetched from memory at every inference, at "
-            f"{1e9 * self.ms_per_byte:.3g} us a MB, beside the computation."
+            f"{self.uncached_bytes / 1e6:.3g} MB on all are fetched from memory at every inference, which takes "
+            f"{rates}."
         )
 
     def validate(self, place: str = "$") -> None:
@@ -101,10 +120,20 @@ class WeightFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ValueError: names the first wrong place.
         """
-        for name in ("cached_bytes", "uncached_bytes", "ms_per_byte"):
-            value = getattr(self, name)
+        numbers = {
+            "cached_bytes": self.cached_bytes,
+            "uncached_bytes": self.uncached_bytes,
+            **{f"ms_per_byte.{source}": rate for source, rate in self.ms_per_byte.items()},
+        }
+        for name, value in numbers.items():
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{place}.{name}: expected a finite number above 0, got {value}.")
+        unknown = [source for source in self.ms_per_byte if source not in SOURCES]
+        if unknown or not self.ms_per_byte:
+            known = ", ".join(SOURCES)
+            raise ValueError(
+                f"{place}.ms_per_byte: expected rates of {known}, got {', '.join(unknown) or 'none'}."
+            )
         if self.uncached_bytes <= self.cached_bytes:
             raise ValueError(
                 f"{place}.uncached_bytes: expected more than cached_bytes ({self.cached_bytes:g}), "
@@ -112,41 +141,52 @@ class WeightFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
-def fit_weight_fetch(dims: Mapping[str, np.ndarray], times_ms: np.ndarray) -> WeightFetch | None:
-    """Learn the cost from the probes of kind :data:`SOURCE` with one row.
+def fit_weight_fetch(
+    kinds: Sequence[str], weight_bytes: np.ndarray, layers: np.ndarray, times_ms: np.ndarray
+) -> WeightFetch | None:
+    """Learn the cost from probes of many layers.
 
     Args:
-        dims: column ``(n,)`` by dimension.
-        times_ms: ``(n,)`` times of the probes.
+        kinds: of each of n probes.
+        weight_bytes: ``(n,)`` of one layer. Probes of one kind with equal weights are of one shape.
+        layers: ``(n,)`` how many a probe has, each with weights of its own.
+        times_ms: ``(n,)`` of one layer.
 
     Returns:
-        The cost under which the logarithms of the times are off least; None when the probes show
-        none: too few of them, or a device whose caches hold all that was measured.
+        The ramp, and a rate for each kind, under which the times are off least, relatively; every
+        shape has a time in the caches of its own. None when the probes show none: too few of them, or a
+        device whose caches hold all that was measured.
     """
-    weight_bytes = KINDS[SOURCE].weight_bytes(dims)
-    chosen = (weight_bytes >= LEAST_BYTES) & (np.asarray(dims["rows"]) == 1)
-    size, per_byte = weight_bytes[chosen], times_ms[chosen] / weight_bytes[chosen]
-    if len(size) < 2 * FEWEST:
+    times, total = np.asarray(times_ms, float), np.asarray(weight_bytes, float) * layers
+    sources = [source for source in SOURCES if sum(kind == source for kind in kinds) >= FEWEST]
+    used = np.array([kind in sources for kind in kinds], bool) & (times > LEAST_MS)
+    if used.sum() < FEWEST or np.ptp(total[used]) == 0:
         return None
-    grid = np.geomspace(LEAST_BYTES, size.max(), 33)
-    before = float(np.abs(np.log(per_byte) - np.median(np.log(per_byte))).mean())
-    best: tuple[float, WeightFetch] | None = None
-    for i, low in enumerate(grid):
-        inside = size <= low
-        if inside.sum() < FEWEST:
-            continue
-        cached = float(np.median(per_byte[inside]))
-        for high in grid[i + 1 :]:
-            outside = size >= 0.5 * (low + high)
-            if outside.sum() < FEWEST:
-                continue
-            share = np.clip((size[outside] - low) / (high - low), 0.0, 1.0)
-            rate = float(np.median(np.sqrt(np.maximum(per_byte[outside] ** 2 - cached**2, 0.0)) / share))
-            if rate <= 0:
-                continue
-            candidate = WeightFetch(float(low), float(high), rate)
-            expected = candidate.total_ms(cached, 1.0, candidate.share(size))
-            error = float(np.abs(np.log(per_byte) - np.log(expected)).mean())
-            if best is None or error < best[0]:
-                best = error, candidate
-    return best[1] if best is not None and best[0] < BETTER * before else None
+    kinds = [kind for kind, wanted in zip(kinds, used, strict=True) if wanted]
+    times, total, each = times[used], total[used], np.asarray(weight_bytes, float)[used]
+    shapes = list(dict.fromkeys(zip(kinds, each.tolist(), strict=True)))
+    of_shape = np.array(
+        [[key == shape for shape in shapes] for key in zip(kinds, each.tolist(), strict=True)]
+    )
+    of_source = np.array([[kind == source for source in sources] for kind in kinds])
+    _, before = _fitted(of_shape / times[:, None])
+    best, error = None, before
+    grid = np.geomspace(total.min(), total.max(), GRID)
+    for at, low in enumerate(grid):
+        for high in grid[at + 1 :]:
+            share = np.clip((total - low) / (high - low), 0.0, 1.0)
+            fetched = of_source * (share * each)[:, None]
+            found, off = _fitted(np.column_stack([of_shape, fetched]) / times[:, None])
+            rates = found[len(shapes) :]
+            if off < error and (rates > 0).all():
+                rate_of = dict(zip(sources, rates.tolist(), strict=True))
+                best, error = WeightFetch(float(low), float(high), rate_of), off
+    return best if error < BETTER * before else None
+
+
+def _fitted(terms: np.ndarray) -> tuple[np.ndarray, float]:
+    """Non-negative weights with which rows of relative terms add up to about 1, and how far off they are."""
+    from fdi_keras.execution_time.nonnegative import fit_leaf  # scipy is for learning, not for loading
+
+    weights = fit_leaf(terms, ROBUST_STEPS)
+    return weights, float(np.abs(terms @ weights - 1).mean())

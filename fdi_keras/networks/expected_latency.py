@@ -61,6 +61,7 @@ class ExpectedLatency:
         fetch: WeightFetch | None = None,
     ):
         self._fetch = fetch
+        self._rate = np.array([0.0 if fetch is None else fetch.rate(model.kind) for model, _ in operators])
         self._constant = np.concatenate([inputs.constant, outputs.constant])
         self._matrix = np.concatenate([inputs.matrix, outputs.matrix]).T
         tables = [_Table(model, dims) for model, dims in operators]
@@ -148,9 +149,7 @@ class ExpectedLatency:
         assert fetch is not None
         network = ops.sum(weight_bytes, axis=1, keepdims=True)
         ramp = (network - fetch.cached_bytes) / (fetch.uncached_bytes - fetch.cached_bytes)
-        rate = fetch.ms_per_byte * ops.clip(ramp, 0.0, 1.0)
-        # The small number keeps the gradient of the root finite at zero.
-        return ops.sqrt(ops.square(times) + ops.square(rate * weight_bytes) + 1e-16)
+        return times + ops.clip(ramp, 0.0, 1.0) * weight_bytes * _tensor(self._rate)
 
 
 class _Table:

@@ -221,7 +221,9 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             cached_ms, leaf, ends, rule = prices[at]
             predicted = cached_ms
             if fetch is not None and share:
-                predicted = float(fetch.total_ms(cached_ms, BYTES * explained["parameters"], share))
+                predicted = float(
+                    fetch.total_ms(operator.kind, cached_ms, BYTES * explained["parameters"], share)
+                )
                 fetch_ms += predicted - cached_ms
             if ends is None:
                 spreads = None

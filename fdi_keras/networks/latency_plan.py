@@ -172,7 +172,7 @@ class LatencyPlan:
         times = group.predict_ms(batch, rows)
         if self._fetch is None:
             return times
-        return self._fetch.total_ms(times, group.weight_bytes(batch, rows), share[:, None])
+        return self._fetch.total_ms(group.model.kind, times, group.weight_bytes(batch, rows), share[:, None])
 
 
 class _Group:

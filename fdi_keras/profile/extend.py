@@ -95,6 +95,7 @@ class Extension:
             overhead_ms=records.overhead_ms,
             overhead_mj=records.overhead_mj,
             baseline_ms=records.baseline_ms,
+            cold_weights=records.cold_weights or self._profile.cold_weights,
             seconds=records.seconds,
             finished=records.finished,
             warnings=warnings,

@@ -14,11 +14,11 @@ from fdi_keras.execution_time import (
     DEFAULT_FORM,
     KindRows,
     TimeModel,
+    WeightFetch,
     fit_time_model,
     fit_weight_fetch,
     loan_for,
 )
-from fdi_keras.execution_time.weight_fetch import SOURCE
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.profile import (
     ENERGY_RESULTS,
@@ -80,6 +80,7 @@ def learn_profile(
         plan=records.plan,
         models={},
         measurements=tables,
+        cold_weights=list(records.cold_weights),
         failures=[FailedProbe(f.kind, f.dims, f.reason) for f in records.failures.values()],
         warnings=list(dict.fromkeys(records.warnings)),
     )
@@ -124,10 +125,7 @@ def refit(
 
 def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) -> None:
     """Learn the profile's models, and before them what fetching weights costs, from its measurements."""
-    source = profile.measurements.get(SOURCE)
-    profile.weight_fetch = (
-        None if source is None else fit_weight_fetch(source.dims, source.times_ms(profile.overhead_ms))
-    )
+    profile.weight_fetch = _learn_weight_fetch(profile)
     kinds = [kind for kind, table in profile.measurements.items() if len(table) >= FEWEST]
     measured = {
         kind: KindRows(table.dims, table.times_ms(profile.overhead_ms), table.column("group"))
@@ -153,6 +151,18 @@ def _learn(profile: DeviceProfile, form: str, progress: LearnProgress | None) ->
         models[kind] = learn() if form == "paper" else _with_loan(kind, measured, learn)
     profile.models = models
     profile.energy = _learn_energy(profile, form)
+
+
+def _learn_weight_fetch(profile: DeviceProfile) -> WeightFetch | None:
+    cold = profile.cold_weights
+    layers = np.array([probe.layers for probe in cold], float)
+    whole = np.array([probe.median_ms for probe in cold])
+    return fit_weight_fetch(
+        [probe.kind for probe in cold],
+        np.array([probe.weight_bytes for probe in cold]),
+        layers,
+        (whole - profile.overhead_ms) / np.maximum(layers, 1),
+    )
 
 
 def _with_loan(kind: str, measured: Mapping[str, KindRows], learn: Callable[..., TimeModel]) -> TimeModel:

@@ -1,9 +1,12 @@
-"""Profiles from before a kind got a further dimension.
+"""Profiles of earlier versions: from before a kind got a further dimension, or weights a rate by kind.
 
 Such a dimension has a default that stands for what was measured without it, so old
 measurements and ranges are filled up with it when a profile is read. An operator for
 which the new dimension has another value is then outside the range that was measured,
 and its prediction says so.
+
+What fetching weights costs was once learned from dense layers alone, and joined to an operator's time by
+a root. Such a cost is left out, and the profile says what to do.
 """
 
 from __future__ import annotations
@@ -21,6 +24,15 @@ def with_new_dimensions(data: dict[str, Any]) -> dict[str, Any]:
     if isinstance(models, dict):
         data = {**data, "models": {kind: _model(kind, part) for kind, part in models.items()}}
     return data
+
+
+def without_old_fetch(data: dict[str, Any]) -> dict[str, Any]:
+    """The content of a profile without a cost of weights that has one rate for all kinds."""
+    fetch = data.get("weight_fetch")
+    if not isinstance(fetch, dict) or not isinstance(fetch.get("ms_per_byte"), (int, float)):
+        return data
+    warnings = data.get("warnings", [])
+    return {**data, "weight_fetch": None, "warnings": [*warnings, OLD_FETCH]}
 
 
 def _table(kind: str, table: Any) -> Any:
@@ -63,6 +75,11 @@ def _missing(kind: str, part: Any, names: str) -> list[str]:
 def _numbers(row: Any, length: int) -> bool:
     return isinstance(row, list) and len(row) == length and all(type(v) in (int, float) for v in row)
 
+
+OLD_FETCH = (
+    "it was learned by an earlier version, whose cost of weights that leave the caches is left out: networks "
+    "with many weights are predicted too fast. Measure it with 'fdi profile --extend'."
+)
 
 _BY_SIDE = ("kernel_width", "stride_width")
 

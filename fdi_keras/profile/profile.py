@@ -17,7 +17,7 @@ from fdi_keras.devices import DeviceInfo, Runtime
 from fdi_keras.errors import EnergyUnknownError
 from fdi_keras.execution_time import TimeModel, WeightFetch
 from fdi_keras.operators import KINDS
-from fdi_keras.profiling import Plan
+from fdi_keras.profiling import ColdWeights, Plan
 
 FORMAT: Literal["fdi-profile"] = "fdi-profile"
 SCHEMA_VERSION = 1
@@ -110,6 +110,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         models: the time model of each kind of operator, its weights in the caches.
         weight_fetch: the cost of weights that do not fit there; None where none was seen.
         measurements: what each was learned from; empty in a profile that was saved without.
+        cold_weights: what the cost of weights was learned from, likewise.
         energy: the second quantity, where it was measured.
         failures: probes that could not be timed.
         warnings: what a user should know about its quality.
@@ -127,6 +128,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     models: dict[str, TimeModel]
     weight_fetch: WeightFetch | None = None
     measurements: dict[str, MeasurementTable] = {}
+    cold_weights: list[ColdWeights] = []
     energy: EnergyPart | None = None
     failures: list[FailedProbe] = []
     warnings: list[str] = []
@@ -141,6 +143,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         data = msgspec.to_builtins(self)
         if not measurements:
             data["measurements"] = {}
+            data["cold_weights"] = []
             if data["energy"] is not None:
                 data["energy"]["measurements"] = {}
             data["failures"] = []
@@ -163,6 +166,7 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             models=self.energy.models,
             weight_fetch=None,
             measurements={},
+            cold_weights=[],
             energy=None,
         )
 

@@ -11,8 +11,9 @@ import msgspec
 
 from fdi_keras.errors import ProfileInvalidError, ProfileVersionError
 from fdi_keras.execution_time import TimeModel
+from fdi_keras.execution_time.weight_fetch import SOURCES
 from fdi_keras.operators import KINDS
-from fdi_keras.profile.older import with_new_dimensions
+from fdi_keras.profile.older import with_new_dimensions, without_old_fetch
 from fdi_keras.profile.profile import (
     ENERGY_RESULTS,
     FORMAT,
@@ -23,6 +24,7 @@ from fdi_keras.profile.profile import (
     MeasurementTable,
     table_columns,
 )
+from fdi_keras.profiling import ColdWeights
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
     """See :meth:`DeviceProfile.from_dict`."""
     _check_format(data, source)
     # Part by part: msgspec does not name the keys of a dictionary in the places it reports.
-    data = with_new_dimensions(dict(data))
+    data = without_old_fetch(with_new_dimensions(dict(data)))
     energy = data.pop("energy", None)
     parts = {name: data.pop(name, {}) for name in ("models", "measurements")}
     for name, part in parts.items():
@@ -49,6 +51,8 @@ def decode_profile(data: Any, source: str) -> DeviceProfile:
     _check_header(profile, source)
     if profile.weight_fetch is not None:
         _named(profile.weight_fetch.validate, "$.weight_fetch", source)
+    for number, cold in enumerate(profile.cold_weights):
+        _check_cold(cold, f"$.cold_weights[{number}]", source)
     for kind, model in profile.models.items():
         _check_model(kind, model, source)
     for kind, table in profile.measurements.items():
@@ -153,6 +157,18 @@ def _check_table(
         for at, value in enumerate(row):
             if not math.isfinite(value) or value < 0 or (at == positive and value == 0):
                 raise damaged(source, f"{place}.rows[{number}][{at}]", f"Impossible {columns[at]}: {value}")
+
+
+def _check_cold(cold: ColdWeights, place: str, source: str) -> None:
+    if cold.kind not in SOURCES:
+        raise damaged(source, f"{place}.kind", f"Expected one of {', '.join(SOURCES)}, got {cold.kind!r}")
+    if list(cold.dims) != list(KINDS[cold.kind].dimensions):
+        expected = ", ".join(KINDS[cold.kind].dimensions)
+        raise damaged(source, f"{place}.dims", f"Expected {expected}")
+    if cold.layers < 1 or any(value < 0 for value in cold.dims.values()):
+        raise damaged(source, place, "Expected at least one layer, and no size below 0")
+    if not (math.isfinite(cold.median_ms) and cold.median_ms > 0):
+        raise damaged(source, f"{place}.median_ms", f"Impossible time: {cold.median_ms}")
 
 
 def _check_agreement(

@@ -1,6 +1,7 @@
 """Profiling: which configurations to time, the probes, and the campaign that times them."""
 
 from fdi_keras.profiling.campaign import CampaignProgress, run_campaign
+from fdi_keras.profiling.cold_weights import ColdWeights
 from fdi_keras.profiling.design import Configuration, configurations, design
 from fdi_keras.profiling.lock import DeviceLock, campaign_name
 from fdi_keras.profiling.plan import DEFAULT_MINUTES, Plan
@@ -10,6 +11,7 @@ from fdi_keras.profiling.records import Failure, Measurement, Records, read_reco
 __all__ = [
     "DEFAULT_MINUTES",
     "CampaignProgress",
+    "ColdWeights",
     "Configuration",
     "DeviceLock",
     "Failure",

@@ -65,6 +65,7 @@ def together(records: Sequence[Records]) -> Records:
         overhead_ms=first.overhead_ms,
         overhead_mj=next((r.overhead_mj for r in records if r.overhead_mj is not None), None),
         baseline_ms=first.baseline_ms,
+        cold_weights=first.cold_weights,
         seconds=max(each.seconds for each in records),
         finished=all(each.finished for each in records),
         warnings=warnings,

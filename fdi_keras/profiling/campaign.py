@@ -17,6 +17,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Any, Literal, TypeVar
 
@@ -34,6 +35,7 @@ from fdi_keras.errors import (
 )
 from fdi_keras.journal import Journal, set_aside
 from fdi_keras.profiling.active import work_of
+from fdi_keras.profiling.cold_weights import ColdWeights, Layers, cold_probes, seconds_for
 from fdi_keras.profiling.copies import alone, copies_of
 from fdi_keras.profiling.design import Configuration
 from fdi_keras.profiling.energy import Energy, energy_of
@@ -103,7 +105,7 @@ class CampaignProgress:
         settled: of how many kinds more measurements no longer help.
     """
 
-    stage: Literal["preparing", "measuring", "waiting", "energy", "learning", "finished"]
+    stage: Literal["preparing", "weights", "measuring", "waiting", "energy", "learning", "finished"]
     done: int = 0
     total: int | None = None
     failures: int = 0
@@ -204,6 +206,7 @@ class _Campaign:
         self._reference = build_probe(*REFERENCE)
         self._baseline = records.baseline_ms if records else None
         self._overhead_ms = records.overhead_ms if records else None
+        self._cold_done = {_key(known) for known in records.cold_weights} if records else set()
         #: Index in the design -> closing reference of its block, None while the block is open.
         self._done: dict[int, float | None] = {}
         self._failed: set[int] = set(records.failures) if records else set()
@@ -234,6 +237,7 @@ class _Campaign:
             self._tell("preparing")
             self._measure_overhead()
             self._check_reference()
+            self._measure_cold_weights(seconds_for(self._plan))
             self._measure_all()
             if self._plan.energy_minutes is not None:
                 self._measure_energies(60 * self._plan.energy_minutes)
@@ -245,6 +249,26 @@ class _Campaign:
             raise
         self._journal.write("finished", **self._counts())
         self._tell("finished")
+
+    def _measure_cold_weights(self, limit_s: float) -> None:
+        """Time layers whose weights do not stay in the caches, as far as the time for it goes."""
+        begin = time.monotonic()
+        for probes in cold_probes(self._plan.kinds or ()):
+            for probe in probes:
+                if time.monotonic() - begin >= limit_s:
+                    return
+                if _key(probe) in self._cold_done:
+                    continue
+                self._tell("weights", probe.kind)
+                model = build_probe(probe.kind, probe.dims, layers=probe.layers)
+                try:
+                    timing = self._present(partial(self._runner.time, model))
+                except MeasurementError as error:
+                    text = f"{probe.layers} layers of {probe.kind} with weights of their own were not timed"
+                    self._journal.write("warning", message=f"{text}: {error}")
+                    break  # larger ones would not do better
+                cold = ColdWeights(*probe, timing.median_ms, timing.iqr_ms, timing.min_ms, timing.runs)
+                self._journal.write("cold_weights", **msgspec.structs.asdict(cold))
 
     def _measure_all(self) -> None:
         checked = time.monotonic()
@@ -592,6 +616,10 @@ class _Campaign:
                 settled=len(self._settled),
             )
         )
+
+
+def _key(probe: Layers | ColdWeights) -> tuple[str, tuple[int, ...], int]:
+    return probe.kind, tuple(probe.dims.values()), probe.layers
 
 
 def _doubtful(result: Timing | MeasurementError) -> bool:

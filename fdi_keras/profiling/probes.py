@@ -38,7 +38,12 @@ POOL = 1_048_573
 
 
 def build_probe(
-    kind: str, dims: Dims, seed: int = 0, weights: Weights | None = None, copies: int = 1
+    kind: str,
+    dims: Dims,
+    seed: int = 0,
+    weights: Weights | None = None,
+    copies: int = 1,
+    layers: int = 1,
 ) -> bytes:
     """A ``.tflite`` model of one operator, or of several that are the same.
 
@@ -52,6 +57,7 @@ def build_probe(
             ``(in, out)``; the constant of a binary operator, the slopes of prelu, the table
             ``(entries, channels)`` of gather; kernel, recurrent kernel and bias of recurrent kinds.
         copies: how many; each has an output of its own, they share inputs and weights.
+        layers: how many with inputs and weights of their own.
 
     Raises:
         UsageError: an unknown kind, a dimension that is missing, unknown or impossible.
@@ -60,8 +66,9 @@ def build_probe(
     _check(kind, full)
     builder = ModelBuilder()
     given = list(weights) if weights is not None else _random_weights(kind, full, seed)
-    output = _BUILDERS[kind](builder, full, [np.asarray(w, np.float32) for w in given])
-    return builder.finish(builder.repeat([output], copies))
+    operands = [np.asarray(w, np.float32) for w in given]
+    outputs = [_BUILDERS[kind](builder, full, operands) for _ in range(layers)]
+    return builder.finish(builder.repeat(outputs, copies))
 
 
 def build_overhead_probe() -> bytes:

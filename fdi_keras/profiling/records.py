@@ -12,6 +12,7 @@ import msgspec
 from fdi_keras.devices import DeviceInfo, Runtime
 from fdi_keras.errors import CampaignError, JournalError
 from fdi_keras.journal import read_journal
+from fdi_keras.profiling.cold_weights import ColdWeights
 from fdi_keras.profiling.plan import Plan
 
 
@@ -68,6 +69,7 @@ class Records:
         plan: of the latest run.
         measurements: by index; superseded ones are not among them.
         failures: by index.
+        cold_weights: probes whose weights do not stay in the caches.
         repeats: how often an index was superseded.
         verified: index to the reference in ms that was measured after it.
         overhead_ms: of an invocation; None when the campaign did not get so far.
@@ -84,6 +86,7 @@ class Records:
     plan: Plan
     measurements: dict[int, Measurement] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
+    cold_weights: list[ColdWeights] = field(default_factory=list)
     repeats: dict[int, int] = field(default_factory=dict)
     verified: dict[int, float] = field(default_factory=dict)
     overhead_ms: float | None = None
@@ -122,6 +125,9 @@ class Records:
             case "failure":
                 failure = msgspec.convert(event, Failure)
                 self.failures[failure.index] = failure
+            case "cold_weights":
+                names = ColdWeights.__struct_fields__
+                self.cold_weights.append(msgspec.convert({n: event[n] for n in names}, ColdWeights))
             case "superseded":
                 for index in event["indices"]:
                     self.measurements.pop(index, None)

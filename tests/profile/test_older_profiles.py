@@ -13,7 +13,7 @@ from fdi_keras.errors import ProfileInvalidError
 from fdi_keras.operators import KINDS
 from fdi_keras.profile import load_profile, refit
 from fdi_keras.profile.files import bundled_profiles
-from fdi_keras.profile.older import LATER, with_new_dimensions
+from fdi_keras.profile.older import LATER, OLD_FETCH, with_new_dimensions
 from fdi_keras.profile.profile import RESULTS, MeasurementTable
 from fdi_keras.profile.validation import decode_profile
 
@@ -85,6 +85,14 @@ def test_an_operator_that_was_not_measured_then_is_named(bundled):
     warnings = fdi.predict_latency(model, profile).warnings
     assert any("wide" in w and "kernel_width 7 outside 0..0" in w for w in warnings)
     assert any("larger" in w and "no time model for tile" in w for w in warnings)
+
+
+def test_a_cost_of_weights_of_the_old_form_is_left_out_and_named(bundled):
+    old = without_later(bundled)
+    old["weight_fetch"] = {"cached_bytes": 1e7, "uncached_bytes": 4e7, "ms_per_byte": 1e-8}
+    profile = decode_profile(old, "old.json")
+    assert profile.weight_fetch is None
+    assert profile.warnings == [*bundled.warnings, OLD_FETCH]
 
 
 def test_damage_is_still_found(bundled):

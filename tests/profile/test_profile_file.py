@@ -28,7 +28,7 @@ from fdi_keras.profile import (
     refit,
 )
 from fdi_keras.profile.profile import LEAST_SHARE
-from fdi_keras.profiling import Measurement, Plan, Records, design
+from fdi_keras.profiling import ColdWeights, Measurement, Plan, Records, design
 from fdi_keras.profiling.records import Failure
 
 
@@ -54,6 +54,8 @@ def records(tmp_path_factory):
             continue
         ms = price(kind, dims) + made.overhead_ms
         made.measurements[index] = Measurement(index, kind, dims, group, ms, 0.01 * ms, 0.99 * ms, 50)
+    dense = KINDS["dense"].complete({"in_channels": 64, "out_channels": 64})
+    made.cold_weights = [ColdWeights("dense", dense, layers, 0.1 * layers, 0.0, 0.1, 9) for layers in (1, 8)]
     return made
 
 
@@ -185,6 +187,12 @@ DAMAGE = [
     (("measurements", "relu", "rows", 2), [1, 2], "$.measurements.relu.rows[2]"),
     (("measurements", "relu", "rows", 2, 0), "one", "$.measurements.relu.rows[2][0]"),
     (("measurements", "relu", "rows", 1, 4), 0, "$.measurements.relu.rows[1][4]"),
+    (("cold_weights", 1, "kind"), "relu", "$.cold_weights[1].kind"),
+    (("cold_weights", 1, "dims"), {"height": 1}, "$.cold_weights[1].dims"),
+    (("cold_weights", 0, "layers"), 0, "$.cold_weights[0]"),
+    (("cold_weights", 0, "median_ms"), 0.0, "$.cold_weights[0].median_ms"),
+    (("weight_fetch",), {"cached_bytes": 1e6, "uncached_bytes": 2e6, "ms_per_byte": {"relu": 1e-8}},
+     "$.weight_fetch.ms_per_byte"),
 ]  # fmt: skip
 
 

@@ -78,6 +78,7 @@ class Campaign:
             {},
         )  # of which kinds, of how many, what
         self._wait_s = 0.0
+        self._times_weights = False
         self._told_s: tuple[float, float] | None = None  # seconds as told, and when
         self._ends: deque[float] = deque(maxlen=4096)  # times of measurements, for the rate
 
@@ -255,6 +256,12 @@ class Campaign:
     def _overhead(self, event: Event) -> None:
         self.overhead_ms = amount(event.get("overhead_ms")) or 0.0
 
+    def _cold_weights(self, event: Event) -> None:
+        if not self._times_weights:
+            self._times_weights = True
+            text = "layers whose weights leave the caches are timed first"
+            self.happenings.append(Happening(moment_of(event), "weights", text))
+
     def _progress(self, event: Event) -> None:
         seconds = amount(event.get("seconds"))
         if seconds is not None:
@@ -293,6 +300,7 @@ _HANDLERS: Mapping[str, Callable[[Campaign, Event], None]] = {
     "warning": Campaign._warning,
     "settled": Campaign._settled,
     "overhead": Campaign._overhead,
+    "cold_weights": Campaign._cold_weights,
     "progress": Campaign._progress,
     "finished": Campaign._ended,
     "failed": Campaign._ended,
