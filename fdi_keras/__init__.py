@@ -19,9 +19,11 @@ _HOMES = {
     "DeviceProfile": "fdi_keras.profile",
     "LatencyCallback": "fdi_keras.compression",
     "LatencyRegularizer": "fdi_keras.compression",
+    "apply_widths": "fdi_keras.compression",
     "bundled_profiles": "fdi_keras.profile",
     "export_litert": "fdi_keras.networks",
     "grow": "fdi_keras.compression",
+    "kept_channels": "fdi_keras.compression",
     "list_devices": "fdi_keras.devices",
     "load_model": "fdi_keras.networks",
     "load_profile": "fdi_keras.profile",
@@ -39,9 +41,11 @@ __all__ = [
     "LatencyCallback",
     "LatencyRegularizer",
     "__version__",
+    "apply_widths",
     "bundled_profiles",
     "export_litert",
     "grow",
+    "kept_channels",
     "list_devices",
     "load_model",
     "load_profile",
@@ -55,7 +59,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from fdi_keras.compression import LatencyCallback, LatencyRegularizer, grow, prunable, prune
+    from fdi_keras.compression import (
+        LatencyCallback,
+        LatencyRegularizer,
+        apply_widths,
+        grow,
+        kept_channels,
+        prunable,
+        prune,
+    )
     from fdi_keras.devices import list_devices
     from fdi_keras.networks.export import export_litert, load_model
     from fdi_keras.networks.latency import measure_interleaved, measure_latency, predict_latency

@@ -174,4 +174,4 @@ def predict(profile: DeviceProfile, kind: str, rows: Rows) -> np.ndarray:
     predicted = profile.models[kind].predict_ms(rows.dims)
     if profile.weight_fetch is None:
         return predicted
-    return profile.weight_fetch.probe_ms(kind, predicted, KINDS[kind].weight_bytes(rows.dims))
+    return profile.weight_fetch.probe_ms(kind, rows.dims, predicted)

@@ -5,7 +5,16 @@ from fdi_keras.compression.callback import LatencyCallback
 from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
-from fdi_keras.compression.prune import prune
+from fdi_keras.compression.prune import apply_widths, kept_channels, prune
 from fdi_keras.compression.regularizer import LatencyRegularizer
 
-__all__ = ["LatencyCallback", "LatencyRegularizer", "PrunableModel", "grow", "prunable", "prune"]
+__all__ = [
+    "LatencyCallback",
+    "LatencyRegularizer",
+    "PrunableModel",
+    "apply_widths",
+    "grow",
+    "kept_channels",
+    "prunable",
+    "prune",
+]

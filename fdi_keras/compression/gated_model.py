@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from fdi_keras.compression.gates import STEP, UNGATED, ChannelGate, MaskOfTensor, Steering, gate_widths
+from fdi_keras.compression.gates import (
+    STEP,
+    UNGATED,
+    ChannelGate,
+    GatedRecurrent,
+    MaskOfTensor,
+    Steering,
+    gate_widths,
+)
+from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.compression.regularizer import OBJECTIVES, LatencyRegularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
@@ -197,7 +207,9 @@ class PrunableModel(keras.Model):
 
     def _read(self) -> Graph:
         graph = plain_graph(self)
-        self.__dict__["spaces"] = find_channel_spaces(graph)
+        spaces = find_channel_spaces(graph)
+        exclude_layers(spaces, self.steering.excluded)
+        self.__dict__["spaces"] = spaces
         return graph
 
     def _plan(self, regularizer: LatencyRegularizer) -> LatencyPlan:
@@ -220,16 +232,26 @@ ADAPTIVE = (
 )
 
 
-def check_target(plan: LatencyPlan, target: float | None, unit: str = "ms") -> None:
-    """TargetError when even one channel in every prunable space would take more (``unit``: of the plan)."""
+def check_target(
+    plan: LatencyPlan, target: float | None, unit: str = "ms", least: np.ndarray | None = None
+) -> None:
+    """TargetError when even the narrowest network would take more.
+
+    Args:
+        unit: of the plan.
+        least: ``(spaces,)`` narrowest widths; one channel in every prunable space unless given.
+    """
     if target is None:
         return
-    least = np.array([1 if s.kept is None else s.width for s in plan.spaces], float)
+    one = np.array([1 if s.kept is None else s.width for s in plan.spaces], float)
+    usual = least is None or np.array_equal(least, one)
+    narrowest = "one channel in every prunable space" if usual else "the least widths that are allowed"
+    least = one if least is None else least
     lowest = float(plan.predict_ms(least))
     if target < lowest:
         start = float(plan.predict_ms(plan.full_widths))
         raise TargetError(
-            f"target_{unit.lower()}={target:g} cannot be met: with one channel in every prunable space the network is "
+            f"target_{unit.lower()}={target:g} cannot be met: with {narrowest} the network is "
             f"still predicted to take {lowest:.3g} {unit} (now {start:.3g} {unit}). Choose a target above that, or a "
             "network with fewer layers."
         )
@@ -250,7 +272,7 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
     graph = read_graph(model)
     made: dict[int, Any] = {}
     masks: dict[int, np.ndarray] = {}
-    pairs: list[tuple[Any, Any, np.ndarray | None]] = []
+    pairs: list[tuple[Any, Any, tuple[Any, ...]]] = []
 
     def build(call: Call, tensors: dict[int, Any]) -> list[Any]:
         layer = call.layer
@@ -266,12 +288,18 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
             )
             return [None]
         known = id(layer) in made
-        if type(layer) in UNGATED:
+        mask: tuple[Any, ...] = ()
+        if isinstance(layer, GatedRecurrent):
+            plain = copy_with(call, made, {}, UNGATED[type(layer)])
+            results = call.apply(partial(_without_masks, plain), tensors)
+            given = (call.arguments[1].get(name) for name in ("in_mask", "unit_mask"))
+            mask = tuple(None if each is None else masks[call.value_of[id(each)]] for each in given)
+        elif type(layer) in UNGATED:
             plain = copy_with(call, made, {}, UNGATED[type(layer)])
             results = [plain(tensors[call.inputs[0]])]
-            mask = masks[call.inputs[1]]
+            mask = (masks[call.inputs[1]],)
         else:
-            plain, mask = copy_layer(call, made), None
+            plain = copy_layer(call, made)
             results = call.apply(plain, tensors)
         if not known and isinstance(plain, keras.layers.Layer) and plain is not layer:
             pairs.append((layer, plain, mask))
@@ -282,8 +310,9 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
         new.trainable = old.trainable
         if weights:
             values = old.get_weights()
-            if mask is not None:
-                position = 1 if isinstance(new, keras.layers.SeparableConv2D) else 0
-                values[position] = values[position] * mask[:, None]
-            new.set_weights(values)
+            new.set_weights(type(old).folded(values, *mask) if mask else values)
     return plain_model
+
+
+def _without_masks(layer: Any, *args: Any, in_mask: Any = None, unit_mask: Any = None, **kwargs: Any) -> Any:
+    return layer(*args, **kwargs)

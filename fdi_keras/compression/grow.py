@@ -120,7 +120,7 @@ def grow(
         verify = _verified_exchange if exchange else _verified_growth
         wanted = verify(search, now, wanted, ratio, report or (lambda text: None))
     grown, kept = build(wanted)
-    history = inherit(grown, small, kept)
+    history = inherit(grown, small, kept, of=origin)
     changes = explain_changes(plan, now, wanted)
     for change in changes:
         if report is not None:

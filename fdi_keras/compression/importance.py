@@ -1,4 +1,4 @@
-"""How much a channel matters, from the trained weights and gates alone (our choice).
+"""How much a channel matters. Unless asked for otherwise from the trained weights and gates alone (our choice).
 
 The importance of channel i of a space is
 
@@ -12,16 +12,32 @@ filter that makes it. Importances of a space are shares: they add up to 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from fdi_keras.networks.channel_spaces import ChannelSpaces
+from fdi_keras.errors import UsageError
+from fdi_keras.networks.channel_spaces import ChannelSpace, ChannelSpaces
 from fdi_keras.networks.graph import Graph
+from fdi_keras.networks.layer_widths import axes_of
 
 L = keras.layers
+
+#: Values by channel space.
+Values = Mapping[str, Any]
+
+#: A criterion by name, values, or what makes them.
+Importance = str | Values | Callable[[Graph, ChannelSpaces], Values]
+
+#: By name: what drives and reads a channel; the norm of the filters that make it; the scale of its
+#: normalization, or that norm where there is none; numbers drawn at random.
+CRITERIA = ("weights", "l1", "l2", "scale", "random")
+
+#: Normalizations whose scale says how strongly a channel is driven.
+_SCALING = (L.BatchNormalization, L.LayerNormalization, L.GroupNormalization)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,43 @@ class Ranking:
         return np.sort(self.order[space][: int(width)])
 
 
+def importance_by(
+    criterion: Importance,
+    graph: Graph,
+    spaces: ChannelSpaces,
+    gates: dict[str, np.ndarray] | None = None,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Importance of every channel of every prunable space, by a criterion of the user's choice.
+
+    Args:
+        criterion: one of :data:`CRITERIA`; values ``(channels,)`` by space; or a function of graph and
+            spaces that returns these.
+        graph, spaces, gates: as in :func:`channel_importance`.
+        seed: of ``"random"``.
+
+    Returns:
+        ``(channels,)`` by space, non-negative, adding up to 1; closed channels have 0.
+
+    Raises:
+        UsageError: no such criterion, or values that are none of these channels.
+    """
+    if criterion == "weights":
+        return channel_importance(graph, spaces, gates)
+    if isinstance(criterion, str) and criterion not in CRITERIA:
+        raise UsageError(f"importance must be one of {', '.join(CRITERIA)}; received {criterion!r}.")
+    if criterion == "random":
+        rng = np.random.default_rng(seed)
+        found = {space.name: rng.uniform(0.5, 1.0, space.width) for space in spaces.prunable}
+    elif isinstance(criterion, str):
+        strength = _strength_by(criterion, graph, spaces)
+        found = {space.name: strength[spaces.numbers(space.name)] for space in spaces.prunable}
+    else:
+        given = criterion(graph, spaces) if callable(criterion) else criterion
+        found = {space.name: _checked(space, given) for space in spaces.prunable}
+    return {name: _shares(values, (gates or {}).get(name)) for name, values in found.items()}
+
+
 def channel_importance(
     graph: Graph, spaces: ChannelSpaces, gates: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
@@ -64,6 +117,36 @@ def channel_importance(
     Returns:
         ``(channels,)`` by space, non-negative, adding up to 1; closed channels have 0.
     """
+    strength = _strength_by("weights", graph, spaces)
+    return {
+        space.name: _shares(strength[spaces.numbers(space.name)], (gates or {}).get(space.name))
+        for space in spaces.prunable
+    }
+
+
+def _shares(values: np.ndarray, gates: np.ndarray | None) -> np.ndarray:
+    """As shares of all; of a space of which nothing is known every channel counts alike."""
+    values = values if gates is None else values * gates
+    total = values.sum()
+    if total > 0:
+        return values / total
+    opened = np.ones(len(values)) if gates is None or not gates.any() else (gates > 0).astype(float)
+    return opened / opened.sum()
+
+
+def _checked(space: ChannelSpace, given: Mapping[str, Any]) -> np.ndarray:
+    values = np.asarray(given.get(space.name, ()), float)
+    if values.shape != (space.width,) or not np.isfinite(values).all() or (values < 0).any():
+        raise UsageError(
+            f"importance of channel space {space.name!r} must be {space.width} finite numbers, none below 0; "
+            f"received {f'shape {values.shape}' if space.name in given else 'none'}."
+        )
+    return values
+
+
+def _strength_by(criterion: str, graph: Graph, spaces: ChannelSpaces) -> np.ndarray:
+    """What a criterion says of each channel, ``(channels,)``, comparable within a space only."""
+    power = 1 if criterion == "l1" else 2
     read = np.zeros(spaces.total)
     driven = np.zeros(spaces.total)
     scaled = np.zeros(spaces.total)
@@ -74,37 +157,30 @@ def channel_importance(
         if id(layer) in done or not getattr(layer, "weights", None):
             continue
         done.add(id(layer))
-        channels_in = spaces.of_value[call.inputs[0]]
-        if type(layer) in (L.Conv2D, L.Dense, L.SeparableConv2D):
-            kernel = keras.ops.convert_to_numpy(
-                layer.pointwise_kernel if isinstance(layer, L.SeparableConv2D) else layer.kernel
-            )
-            if channels_in is not None and kernel.shape[-2] == len(channels_in):  # else it is grouped
-                np.add.at(read, channels_in, _relative(kernel, axis=-2))
-            made = spaces.of_value[call.outputs[0]]
-            if made is not None:
-                np.add.at(driven, made, _relative(kernel, axis=-1))
-        elif (
-            type(layer) is L.BatchNormalization
-            and layer.scale
-            and channels_in is not None
-            and layer.gamma.shape[0] == len(channels_in)
-        ):
-            np.add.at(scaled, channels_in, np.abs(keras.ops.convert_to_numpy(layer.gamma)))
-            has_scale[channels_in] = True
-    strength = np.where(has_scale, scaled, driven) * read
-    found = {}
-    for space in spaces.prunable:
-        values = strength[spaces.numbers(space.name)]
-        if gates is not None and space.name in gates:
-            values = values * gates[space.name]
-        total = values.sum()
-        found[space.name] = values / total if total > 0 else np.full(space.width, 1 / space.width)
-    return found
+        channels_in, made = (spaces.of_value[value[0]] for value in (call.inputs, call.outputs))
+        for number, weight in enumerate(layer.weights):
+            axes = axes_of(layer, number)
+            if not any(axis.role == "makes" for axis in axes):
+                continue
+            kernel = keras.ops.convert_to_numpy(weight)
+            for axis in axes:
+                channels = channels_in if axis.of == "input" else made
+                if channels is not None:
+                    norms = _relative(kernel, axis.number, power).reshape(axis.blocks, -1).mean(axis=0)
+                    np.add.at(read if axis.role == "reads" else driven, channels, norms)
+        if type(layer) in _SCALING and layer.scale and channels_in is not None:
+            gamma = np.abs(keras.ops.convert_to_numpy(layer.gamma))
+            if len(gamma) == len(channels_in):
+                np.add.at(scaled, channels_in, gamma)
+                has_scale[channels_in] = True
+    if criterion == "weights":
+        return np.where(has_scale, scaled, driven) * read
+    return np.where(has_scale, scaled, driven) if criterion == "scale" else driven
 
 
-def _relative(kernel: Any, axis: int) -> np.ndarray:
+def _relative(kernel: Any, axis: int, power: int) -> np.ndarray:
     """Norm of each slice of a kernel along an axis, relative to their mean."""
     axis = axis % kernel.ndim
-    norms = np.sqrt(np.square(kernel).sum(axis=tuple(a for a in range(kernel.ndim) if a != axis)))
+    others = tuple(a for a in range(kernel.ndim) if a != axis)
+    norms = (np.abs(kernel) ** power).sum(axis=others) ** (1 / power)
     return norms / max(float(norms.mean()), 1e-12)

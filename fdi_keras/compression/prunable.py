@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from fdi_keras.compression.gated_model import PrunableModel
-from fdi_keras.compression.gates import GATED, SPREAD, START, ChannelGate, MaskOfTensor, Steering
+from fdi_keras.compression.gates import (
+    GATED,
+    SPREAD,
+    START,
+    ChannelGate,
+    GatedRecurrent,
+    MaskOfTensor,
+    Steering,
+)
 from fdi_keras.compression.importance import channel_importance
+from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.errors import NothingToPruneError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
 
 
-def prunable(model: keras.Model) -> PrunableModel:
+def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableModel:
     """The same network with a gate on every channel that can be removed.
 
     Args:
         model: a built Sequential or functional model; it is not changed. Nested models
             are inlined. What cannot be pruned is kept whole and listed with its reason
             by ``print(result.channel_spaces)``.
+        exclude: names or patterns (``"stem_*"``) of layers whose channels shall all stay.
 
     Returns:
         A model with the same weights and, all gates being open, the same outputs. It is
@@ -30,6 +42,7 @@ def prunable(model: keras.Model) -> PrunableModel:
 
     Raises:
         UnsupportedModelError: the model is subclassed or not built.
+        UsageError: it is prunable already, or a pattern matches no layer.
         NothingToPruneError: no channel of the model can be removed.
 
     Example::
@@ -42,28 +55,28 @@ def prunable(model: keras.Model) -> PrunableModel:
         raise UsageError(f"{model.name!r} is prunable already; pass the network it was made from.")
     graph = read_graph(model)
     spaces = find_channel_spaces(graph)
+    excluded = exclude_layers(spaces, exclude)
     if not spaces.prunable:
         reasons = "; ".join(f"{s.name}: {s.kept}" for s in spaces if s.name != "network input")
         raise NothingToPruneError(
             f"no channel of {model.name!r} can be removed ({reasons or 'it has no channels'}). A network needs at "
             "least one convolution or dense layer whose output another one reads."
         )
-    return _Gating(graph, spaces).build()
+    return _Gating(graph, spaces, excluded).build()
 
 
 class _Gating:
     """Rebuilds a graph with masks wired into the layers that mix channels."""
 
-    def __init__(self, graph: Graph, spaces: ChannelSpaces):
-        self.graph, self.spaces = graph, spaces
+    def __init__(self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str]):
+        self.graph, self.spaces, self.excluded = graph, spaces, excluded
         self.made: dict[int, Any] = {}
         self.originals: list[tuple[Any, Any]] = []
         self.masks: dict[str, Any] = {}
         self.taken = set(graph.layers)
-        self.gate_of = np.full(spaces.total, -1)
-        for i, space in enumerate(spaces):
-            if space.kept is None:
-                self.gate_of[spaces.numbers(space.name)] = i
+        self.gated = np.zeros(spaces.total, bool)
+        for space in spaces.prunable:
+            self.gated[spaces.numbers(space.name)] = True
 
     def build(self) -> PrunableModel:
         model = self.graph.rebuild(self._build_call, PrunableModel)
@@ -85,20 +98,36 @@ class _Gating:
                 gates[name].set_logits(START + SPREAD * rank / max(len(rank) - 1, 1))
 
     def _build_call(self, call: Call, tensors: dict[int, Any]) -> list[Any]:
-        gated_class = GATED.get(type(call.layer))
-        channels = self.spaces.of_value[call.inputs[0]] if gated_class and call.inputs else None
-        gated = channels is not None and (self.gate_of[channels] >= 0).any()
         known = id(call.layer) in self.made
-        if gated and channels is not None:
+        # A grouped convolution does not mix: what it makes of a closed group, nobody reads.
+        gated_class = GATED.get(type(call.layer)) if getattr(call.layer, "groups", 1) == 1 else None
+        if gated_class is None or not any(
+            self._is_gated(value) for value in (*call.inputs[:1], call.outputs[0])
+        ):
+            layer = copy_layer(call, self.made)
+            results = call.apply(layer, tensors)
+        elif issubclass(gated_class, GatedRecurrent):
             layer = copy_with(call, self.made, {}, gated_class)
-            mask = self._mask(call, channels, tensors)
-            results = [layer(tensors[call.inputs[0]], mask)]
+            masks = {
+                name: self._mask(call, value, tensors)
+                for name, value in (("in_mask", call.inputs[0]), ("unit_mask", call.outputs[0]))
+                if self._is_gated(value)
+            }
+            results = call.apply(partial(layer, **masks), tensors)
+        elif self._is_gated(call.inputs[0]):
+            layer = copy_with(call, self.made, {}, gated_class)
+            results = [layer(tensors[call.inputs[0]], self._mask(call, call.inputs[0], tensors))]
         else:
             layer = copy_layer(call, self.made)
             results = call.apply(layer, tensors)
         if not known and isinstance(layer, keras.layers.Layer) and layer is not call.layer:
             self.originals.append((call.layer, layer))
         return results
+
+    def _is_gated(self, value: int) -> bool:
+        """Whether channels of a value have gates."""
+        channels = self.spaces.of_value[value]
+        return channels is not None and bool(self.gated[channels].any())
 
     def _name(self, wanted: str) -> str:
         while wanted in self.taken:
@@ -108,7 +137,7 @@ class _Gating:
 
     def _space_mask(self, space: int, tensors: dict[int, Any]) -> Any:
         if not self.masks:
-            steering = Steering(name=self._name("steering"))
+            steering = Steering(self.excluded, name=self._name("steering"))
             self.masks["signal"] = steering(tensors[self.graph.inputs[0]])
         name = self.spaces.spaces[space].name
         if name not in self.masks:
@@ -117,24 +146,23 @@ class _Gating:
             self.masks[name] = gate(self.masks["signal"])
         return self.masks[name]
 
-    def _mask(self, call: Call, channels: np.ndarray, tensors: dict[int, Any]) -> Any:
+    def _mask(self, call: Call, value: int, tensors: dict[int, Any]) -> Any:
+        channels = self.spaces.of_value[value]
+        assert channels is not None
         tiles = _repeats(channels)
-        base = channels[: len(channels) // tiles]
         pieces = []
         used: list[int] = []
-        # A new piece begins where the gate changes or the channel numbers jump.
-        breaks = np.flatnonzero((np.diff(base) != 1) | (np.diff(self.gate_of[base]) != 0)) + 1
-        for run in np.split(base, breaks):
-            space = int(self.gate_of[run[0]])
-            if space < 0:
-                pieces.append((-1, 0, len(run)))
+        for segment in self.spaces.segments(channels[: len(channels) // tiles]):
+            space, repeats = segment.space, segment.repeats
+            if self.spaces.spaces[space].kept is not None:
+                pieces.append((-1, 0, len(segment.within), repeats))
                 continue
             if space not in used:
                 used.append(space)
-            start = int(run[0] - self.spaces.offsets[space])
-            pieces.append((used.index(space), start, start + len(run)))
+            for run in np.split(segment.within, np.flatnonzero(np.diff(segment.within) != 1) + 1):
+                pieces.append((used.index(space), int(run[0]), int(run[-1]) + 1, repeats))
         masks = [self._space_mask(space, tensors) for space in used]
-        if tiles == 1 and len(pieces) == 1:
+        if tiles == 1 and len(pieces) == 1 and pieces[0][3] == 1:
             return masks[0]
         return MaskOfTensor(pieces, tiles, name=self._name(f"{call.name}_mask"))(masks)
 

@@ -1,56 +1,82 @@
-"""From a gated network to a plain, really smaller one."""
+"""To a plain, really smaller network: from a gated one, or from a trained one in one shot."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
 from fdi_keras.compression.gated_model import PrunableModel, check_target, ungated
-from fdi_keras.compression.importance import Ranking, channel_importance
+from fdi_keras.compression.importance import Importance, Ranking, importance_by
+from fdi_keras.compression.limits import Bound, Limits, exclude_layers
 from fdi_keras.compression.rewiden import rewiden
 from fdi_keras.compression.width_search import WidthSearch
-from fdi_keras.errors import UsageError
+from fdi_keras.errors import NothingToPruneError, UsageError
+from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import read_graph
-from fdi_keras.networks.history import inherit
+from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.profile import DeviceProfile, load_profile
 
 
 def prune(
-    model: PrunableModel, profile: DeviceProfile | str | None = None, target_ms: float | None = None
+    model: keras.Model,
+    profile: DeviceProfile | str | None = None,
+    target_ms: float | None = None,
+    *,
+    importance: Importance = "weights",
+    exclude: str | Sequence[str] = (),
+    min_channels: Bound = 1,
+    multiple_of: Bound = 1,
+    seed: int = 0,
 ) -> keras.Model:
-    """Remove the closed channels of a gated network.
+    """Remove channels: the closed ones of a gated network, or the least important ones of a trained network.
 
     Args:
-        model: a network made by :func:`~fdi_keras.prunable`, trained or with gates set by hand.
+        model: a network made by :func:`~fdi_keras.prunable`, trained or with gates set by hand; or
+            a plain Keras model, which is pruned in one shot and needs ``target_ms``. A pruned network
+            may be pruned again.
         profile: prices widths when ``target_ms`` is given; the compiled regularizer's unless given.
         target_ms: choose the widths so that the predicted latency is at most this, keeping the most
             importance and jumping to widths that the profile says are cheap. ``None``: exactly
             the closed channels are removed.
+        importance: which channels matter: ``"weights"`` (what drives and reads a channel, and its gate),
+            ``"l1"`` or ``"l2"`` (norm of the filters that make it), ``"scale"`` (of its normalization),
+            ``"random"``, values by channel space, or a function that returns these.
+        exclude: names or patterns (``"stem_*"``) of layers whose channels all stay.
+        min_channels: no space gets narrower; one number, or numbers by name or pattern of layers.
+        multiple_of: widths are multiples of it, or what they were.
+        seed: of ``"random"``.
 
     Returns:
-        A plain Keras model (no class of this library inside) under the same layer names. Without
-        ``target_ms`` its output equals the gated model's at inference.
+        A plain Keras model (no class of this library inside) under the same layer names. Of a gated
+        network without ``target_ms`` its output equals the gated model's at inference.
+        :func:`~fdi_keras.kept_channels` says which channels it has.
 
     Raises:
-        UsageError: the model has no gates, or a target was given and no profile is known.
+        UsageError: a plain model without a target, a target without a profile, or an argument that
+            names no layer or no importance.
+        NothingToPruneError: no channel of the model can be removed.
         TargetError: no widths meet the target.
 
     Example::
 
         small = fdi.prune(model)
-        small.compile("adam", loss="sparse_categorical_crossentropy")
+        small = fdi.prune(trained_model, "this-computer.json", target_ms=2.0, importance="l2")
     """
-    if not isinstance(model, PrunableModel):
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"prune() takes a Keras model, received {type(model).__name__}.")
+    gated = model if isinstance(model, PrunableModel) else None
+    if gated is None and target_ms is None:
         raise UsageError(
-            f"prune() takes a model made by fdi_keras.prunable(), received {type(model).__name__}. Make it prunable, "
-            "train it with a LatencyRegularizer, then prune it."
+            f"prune() needs target_ms= for a model without gates: nothing says how much of {model.name!r} to "
+            "remove. Or make it prunable and train it with a LatencyRegularizer first."
         )
-    if profile is None and model.regularizer is not None:
-        profile = model.regularizer.profile
+    if profile is None and gated is not None and gated.regularizer is not None:
+        profile = gated.regularizer.profile
     elif isinstance(profile, str):
         profile = load_profile(profile)
     if target_ms is not None and profile is None:
@@ -59,32 +85,104 @@ def prune(
         )
     if target_ms is not None and not (math.isfinite(target_ms) and target_ms > 0):
         raise UsageError(f"prune(target_ms={target_ms}): expected a positive number of milliseconds.")
-    graph = read_graph(ungated(model))
-    spaces = model.channel_spaces
-    gates = {name: gate.values() for name, gate in model.gates.items()}
+    graph = read_graph(model if gated is None else ungated(gated))
+    spaces = find_channel_spaces(graph)
+    exclude_layers(spaces, [*(gated.steering.excluded if gated else ()), *_listed(exclude)])
+    if not spaces.prunable:
+        raise NothingToPruneError(f"no channel of {model.name!r} can be removed:\n{spaces}")
+    limits = Limits.of(spaces, min_channels, multiple_of)
+    gates = {name: gate.values() for name, gate in gated.gates.items()} if gated else {}
+    gates = {name: values for name, values in gates.items() if spaces[name].kept is None}
+    raw = graph if gated is None else read_graph(ungated(gated, gates_open=True))
+    ranking = Ranking.of(importance_by(importance, raw, spaces, gates, seed))
     plan = None
     if profile is not None:
         plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
-    kept = {name: np.flatnonzero(values > 0) for name, values in gates.items()}
-    opened = np.array([len(kept.get(s.name, range(s.width))) for s in spaces], float)
+    opened = np.array([np.count_nonzero(gates.get(s.name, np.ones(s.width))) for s in spaces], float)
+    wanted = limits.at_least(opened)
     if target_ms is not None:
         assert plan is not None
-        check_target(plan, target_ms)
-        raw = read_graph(ungated(model, gates_open=True))
-        ranking = Ranking.of(channel_importance(raw, spaces, gates))
-        search = WidthSearch(plan, ranking, np.ones(len(spaces)), opened)
-        widths = search.exchange(search.shrink(opened, target_ms), target_ms)
-        for space, width in zip(spaces, widths, strict=True):
-            if space.name in kept:
-                kept[space.name] = ranking.first(space.name, width)
+        check_target(plan, target_ms, least=limits.lower)
+        search = WidthSearch(plan, ranking, limits.lower, wanted, limits)
+        wanted = search.exchange(search.shrink(wanted, target_ms), target_ms).astype(int)
+    kept = {
+        space.name: np.flatnonzero(gates[space.name] > 0)
+        if space.name in gates and width == now
+        else ranking.first(space.name, width)
+        for space, width, now in zip(spaces, wanted, opened, strict=True)
+        if space.name in ranking.order
+    }
     small = rewiden(graph, spaces, kept)
     history = inherit(small, model, kept)
-    widths = np.array([len(kept.get(s.name, range(s.width))) for s in spaces], float)
     history.write(
         "prune",
-        widths=dict(zip(spaces.names, widths.astype(int).tolist(), strict=True)),
+        widths=dict(zip(spaces.names, wanted.astype(int).tolist(), strict=True)),
         target_ms=target_ms,
-        predicted_ms=None if plan is None else float(plan.predict_ms(widths)),
+        predicted_ms=None if plan is None else float(plan.predict_ms(wanted)),
         predicted_before_ms=None if plan is None else float(plan.predict_ms(plan.full_widths)),
     )
     return small
+
+
+def kept_channels(model: keras.Model) -> dict[str, list[int]]:
+    """Which channels of the network that it was made from a pruned or grown network has, by channel space.
+
+    Plain data, for a file beside the model: with it :func:`apply_widths` makes the same network again
+    from the weights of the first one. A channel that is new, as growth without an origin makes them, is
+    -1. Known as long as the model lives; a loaded model has none.
+    """
+    return {name: channels.tolist() for name, channels in history_of(model).original.items()}
+
+
+def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) -> keras.Model:
+    """The network with these channels only, and their weights.
+
+    Args:
+        model: a built Sequential or functional model; it is not changed.
+        kept: by channel space the numbers of the channels that stay (see :func:`kept_channels`), or how
+            many of the most important ones. Spaces that are not named stay whole.
+
+    Returns:
+        A plain Keras model under the same layer names.
+
+    Raises:
+        UsageError: there is no such space, it cannot be narrowed, or these are not its channels.
+
+    Example::
+
+        json.dump(fdi.kept_channels(small), open("widths.json", "w"))
+        again = fdi.apply_widths(original, json.load(open("widths.json")))
+    """
+    graph = read_graph(model)
+    spaces = find_channel_spaces(graph)
+    ranking = Ranking.of(importance_by("weights", graph, spaces))
+    channels = {}
+    for name, wanted in kept.items():
+        space = next((space for space in spaces if space.name == name), None)
+        if space is None:
+            raise UsageError(f"{model.name!r} has no channel space {name!r}; it has {_some(spaces)}.")
+        if not isinstance(wanted, Sequence):
+            listed = ranking.first(name, wanted) if name in ranking.order else np.arange(wanted)
+        else:
+            listed = np.asarray(wanted, int)
+        chosen = np.unique(listed)
+        if len(chosen) < len(listed) or not len(chosen) or chosen[0] < 0 or chosen[-1] >= space.width:
+            raise UsageError(
+                f"channels of {name!r} must be different numbers from 0 to {space.width - 1}, at least one; "
+                f"received {len(listed)}, from {listed.min(initial=0)} to {listed.max(initial=0)}."
+            )
+        if space.kept is not None and len(chosen) < space.width:
+            raise UsageError(f"channel space {name!r} cannot be narrowed: {space.kept}.")
+        channels[name] = chosen
+    small = rewiden(graph, spaces, channels)
+    inherit(small, model, channels)
+    return small
+
+
+def _listed(patterns: str | Sequence[str]) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns)
+
+
+def _some(spaces: ChannelSpaces) -> str:
+    names = spaces.names
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

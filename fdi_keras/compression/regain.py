@@ -10,11 +10,12 @@ import numpy as np
 
 from fdi_keras.compression.gated_model import PrunableModel, ungated
 from fdi_keras.compression.importance import Ranking, channel_importance
-from fdi_keras.compression.rewiden import WeightMaker, axes_of, rewiden, take_channels
+from fdi_keras.compression.rewiden import WeightMaker, rewiden, take_channels
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, read_graph
 from fdi_keras.networks.history import history_of
+from fdi_keras.networks.layer_widths import axes_of
 
 #: New channels without an origin start with weights this small, relative to those there are.
 SMALL = 1e-2
@@ -151,12 +152,10 @@ def _fresh(rng: np.random.Generator) -> WeightMaker:
     ) -> list[np.ndarray]:
         made = []
         for number, weight in enumerate(weights):
-            axis_in, axis_out = axes_of(call.layer, number)
             shape = list(weight.shape)
-            if axis_in is not None and into is not None:
-                shape[axis_in] = len(into)
-            if axis_out is not None and out is not None:
-                shape[axis_out] = len(out)
+            for axis in axes_of(call.layer, number):
+                index = axis.positions(weight.shape[axis.number], into, out)
+                shape[axis.number] = shape[axis.number] if index is None else len(index)
             if weight.ndim == 1:  # biases, and the statistics of a normalization: like the average channel
                 new = np.full(shape, weight.mean())
             else:
@@ -176,13 +175,13 @@ def _overlay(
     out: np.ndarray | None,
 ) -> np.ndarray:
     """``onto`` with the entries that ``weight`` has (indices not -1) put in their new places."""
-    axis_in, axis_out = axes_of(layer, number)
     target: list[Any] = [np.arange(n) for n in onto.shape]
     origin: list[Any] = [np.arange(n) for n in weight.shape]
-    for axis, index in ((axis_in, into), (axis_out, out)):
-        if axis is not None and index is not None:
-            target[axis] = np.flatnonzero(index >= 0)
-            origin[axis] = index[index >= 0]
+    for axis in axes_of(layer, number):
+        index = axis.positions(weight.shape[axis.number], into, out)
+        if index is not None:
+            target[axis.number] = np.flatnonzero(index >= 0)
+            origin[axis.number] = index[index >= 0]
     result = onto.copy()
     result[np.ix_(*target)] = weight[np.ix_(*origin)]
     return result

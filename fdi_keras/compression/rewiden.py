@@ -9,22 +9,10 @@ import keras
 import numpy as np
 
 from fdi_keras.networks.channel_spaces import ChannelSpaces
-from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with
+from fdi_keras.networks.graph import Call, Graph, copy_with
+from fdi_keras.networks.layer_widths import axes_of, changed_config, has_widths
 
 L = keras.layers
-
-#: Which axis of which weight carries input channels, and which output channels.
-#: (weight index, axis of input channels or None, axis of output channels or None)
-_KERNEL_AXES: dict[type, tuple[tuple[int | None, int | None], ...]] = {
-    L.Conv2D: ((2, 3), (None, 0)),
-    L.Dense: ((0, 1), (None, 0)),
-    L.SeparableConv2D: ((2, None), (2, 3), (None, 0)),
-    L.DepthwiseConv2D: ((2, None), (0, None)),
-    L.BatchNormalization: ((0, None),) * 4,
-}
-
-#: How a layer's configuration names its number of output channels.
-_WIDTH_KEY = {L.Conv2D: "filters", L.Dense: "units", L.SeparableConv2D: "filters"}
 
 #: What new weights are made from: ``(old weights, index of each new input channel among the old
 #: ones, the same for output channels) -> new weights``.
@@ -59,10 +47,12 @@ def rewiden(
         known = id(layer) in made
         into = _sources(spaces, call.inputs[0], source) if call.inputs else None
         out = _sources(spaces, call.outputs[0], source)
-        if type(layer) in _WIDTH_KEY and out is not None:
-            new = copy_with(call, made, {_WIDTH_KEY[type(layer)]: len(out)})
-        else:
-            new = copy_layer(call, made)
+        if type(layer).__name__ == "Reshape" and not isinstance(layer, L.Layer) and out is not None:
+            shape = [n or -1 for n in graph.shapes[call.outputs[0]][1:-1]]
+            return [keras.ops.reshape(tensors[call.inputs[0]], (-1, *shape, len(out)))]
+        before = spaces.of_value[call.outputs[0]]
+        changes = changed_config(layer, _length(into), _length(out), None if before is None else len(before))
+        new = copy_with(call, made, changes)
         results = call.apply(new, tensors)
         if not known and isinstance(new, L.Layer) and new is not layer:
             pairs.append((call, new, into, out))
@@ -72,16 +62,15 @@ def rewiden(
     for call, new, into, out in pairs:
         new.trainable = call.layer.trainable
         weights = call.layer.get_weights()
-        if type(call.layer) in _KERNEL_AXES:
+        if has_widths(call.layer):
             weights = (make_weights or _take)(call, weights, into, out)
         if weights:
             new.set_weights(weights)
     return model
 
 
-def axes_of(layer: Any, number: int) -> tuple[int | None, int | None]:
-    """Axes of the input and the output channels in weight ``number`` of a layer."""
-    return _KERNEL_AXES[type(layer)][number]
+def _length(channels: np.ndarray | None) -> int | None:
+    return None if channels is None else len(channels)
 
 
 def _take(
@@ -94,33 +83,32 @@ def take_channels(
     layer: Any, number: int, weight: np.ndarray, into: np.ndarray | None, out: np.ndarray | None
 ) -> np.ndarray:
     """One weight with the given input and output channels only."""
-    axis_in, axis_out = axes_of(layer, number)
-    if axis_in is not None and into is not None:
-        weight = np.take(weight, into, axis=axis_in)
-    if axis_out is not None and out is not None:
-        weight = np.take(weight, out, axis=axis_out)
+    for axis in axes_of(layer, number):
+        index = axis.positions(weight.shape[axis.number], into, out)
+        if index is not None:
+            weight = np.take(weight, index, axis=axis.number)
     return weight
 
 
 def _sources(spaces: ChannelSpaces, value: int, source: dict[str, np.ndarray]) -> np.ndarray | None:
     """For each new channel of a value's last axis its position on the old axis, -1 when new.
 
-    A value carries whole spaces one after the other, perhaps once for every pixel.
+    A value carries whole spaces one after the other, perhaps once for every pixel. Where
+    spaces are interleaved none of them changes.
     """
     numbers = spaces.of_value[value]
     if numbers is None:
         return None
-    space_of = np.searchsorted(spaces.offsets, numbers, side="right") - 1
-    within = numbers - spaces.offsets[space_of]
-    # A whole space starts where its channel 0 stands.
-    found = []
-    start = 0
-    while start < len(numbers):
-        space = spaces.spaces[space_of[start]]
-        positions = np.empty(space.width, int)
-        run = slice(start, start + space.width)
-        positions[within[run]] = np.arange(start, start + space.width)
-        old = source[space.name]
-        found.append(np.where(old < 0, -1, positions[np.maximum(old, 0)]))
-        start += space.width
+    try:
+        segments = spaces.segments(numbers)
+    except ValueError:
+        return np.arange(len(numbers))
+    found = [np.empty(0, int)]
+    for segment in segments:
+        position = np.empty(len(segment.within), int)
+        position[segment.within] = segment.start + segment.repeats * np.arange(len(segment.within))
+        old = source[spaces.spaces[segment.space].name]
+        first = np.where(old < 0, -1, position[np.maximum(old, 0)])
+        rows = np.where(first[:, None] < 0, -1, first[:, None] + np.arange(segment.repeats))
+        found.append(rows.ravel())
     return np.concatenate(found)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdi_keras.compression.importance import Ranking
+from fdi_keras.compression.limits import Limits
 from fdi_keras.errors import TargetError
 from fdi_keras.networks.latency_plan import LatencyPlan
 
@@ -31,11 +32,20 @@ class WidthSearch:
         plan: predicted latency by widths.
         ranking: the channels of each prunable space in the order in which they are kept.
         lower, upper: ``(spaces,)`` limits of each width; spaces without a ranking stay.
+        limits: what a user allows besides.
     """
 
-    def __init__(self, plan: LatencyPlan, ranking: Ranking, lower: np.ndarray, upper: np.ndarray):
+    def __init__(
+        self,
+        plan: LatencyPlan,
+        ranking: Ranking,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        limits: Limits | None = None,
+    ):
         self.plan = plan
         self.lower, self.upper = np.asarray(lower, int), np.asarray(upper, int)
+        self.limits = limits
         self.movable = [i for i, name in enumerate(plan.names) if name in ranking.importance]
         self.log_share: dict[int, np.ndarray] = {}
         for i in self.movable:
@@ -62,7 +72,7 @@ class WidthSearch:
             best = None
             for i in self.movable:
                 w = int(widths[i])
-                candidates = np.arange(max(self.lower[i], int(w * SHRINK_STEP), 1), w)
+                candidates = self._below(i, w)
                 if not len(candidates):
                     continue
                 gained = -self._changes(widths, i, candidates)
@@ -94,7 +104,7 @@ class WidthSearch:
             best = None
             for i in self.movable:
                 w = int(widths[i])
-                candidates = np.arange(w + 1, self.upper[i] + 1)
+                candidates = self._above(i, w)
                 if not len(candidates):
                     continue
                 changes = self._changes(widths, i, candidates)
@@ -119,7 +129,7 @@ class WidthSearch:
             best = None
             for i in movable:
                 w = int(widths[i])
-                candidates = np.arange(w + 1, self.upper[i] + 1)
+                candidates = self._above(i, w)
                 if not len(candidates):
                     continue
                 changes = self._changes(widths, i, candidates)
@@ -169,13 +179,25 @@ class WidthSearch:
     def _steps_below(self, widths: np.ndarray, i: int, most: int = 3) -> list[int]:
         """The smaller widths of a space that save most for the importance given up, best first."""
         w = int(widths[i])
-        candidates = np.arange(max(self.lower[i], int(w * SHRINK_STEP), 1), w)
+        candidates = self._below(i, w)
         if not len(candidates):
             return []
         saved = -self._changes(widths, i, candidates)
         lost = self.log_share[i][w] - self.log_share[i][candidates]
         order = np.argsort(-saved / np.maximum(lost, 1e-12), kind="stable")[:most]
         return [int(candidates[c]) for c in order if saved[c] > 0]
+
+    def _below(self, i: int, width: int) -> np.ndarray:
+        """Smaller widths that one step may lead to."""
+        nearest = self._allowed(i, np.arange(max(self.lower[i], int(width * SHRINK_STEP), 1), width))
+        # Multiples may lie further apart than a step reaches.
+        return nearest if len(nearest) else self._allowed(i, np.arange(max(self.lower[i], 1), width))[-1:]
+
+    def _above(self, i: int, width: int) -> np.ndarray:
+        return self._allowed(i, np.arange(width + 1, self.upper[i] + 1))
+
+    def _allowed(self, i: int, widths: np.ndarray) -> np.ndarray:
+        return widths if self.limits is None else self.limits.allowed(i, widths)
 
     def _changes(self, widths: np.ndarray, i: int, candidates: np.ndarray) -> np.ndarray:
         """By how many ms the network gets slower when space i takes each candidate width."""

@@ -319,7 +319,7 @@ def out_of_fold_predictions(
             tree = _fit_tree(kind, train, cached, together[~out], seed, form, max_leaves)
             predicted[out] = tree.predict(get_form(form).matrix(get_kind(kind), test, tree.features))
             if fetch is not None:
-                predicted[out] = fetch.probe_ms(kind, predicted[out], get_kind(kind).weight_bytes(test))
+                predicted[out] = fetch.probe_ms(kind, test, predicted[out])
         else:
             from sklearn.base import clone
 
@@ -349,7 +349,7 @@ def held_out_error(times_ms: np.ndarray, predicted_ms: np.ndarray, folds: int) -
 def _without_fetch(
     kind: str, dims: Mapping[str, np.ndarray], times: np.ndarray, fetch: WeightFetch | None
 ) -> np.ndarray:
-    return times if fetch is None else fetch.cached_ms(kind, times, get_kind(kind).weight_bytes(dims))
+    return times if fetch is None else fetch.cached_ms(kind, dims, times)
 
 
 def _fit_tree(

@@ -9,7 +9,7 @@ import numpy as np
 
 from fdi_keras.networks import described as d
 from fdi_keras.networks.activation_rules import activate
-from fdi_keras.networks.channel_spaces import activation_name
+from fdi_keras.networks.channel_rules import activation_name
 from fdi_keras.networks.described import Described
 from fdi_keras.networks.graph import Call
 from fdi_keras.networks.operator_reader import FOLDING, OperatorReader
@@ -73,6 +73,14 @@ def layer_scale(reader: OperatorReader, call: Call) -> None:
         reader.view(source, target)
     else:
         reader.with_constant("mul", source, target, reader.shape(source)[-1:])
+
+
+def scaled_addition(reader: OperatorReader, call: Call) -> None:
+    """The first tensor and a multiple of the second."""
+    first, second = call.inputs
+    scaled = reader.new(reader.shape(second))
+    reader.with_constant("mul", second, scaled)
+    reader.combine("add", first, scaled, call.outputs[0])
 
 
 def rescaling(reader: OperatorReader, call: Call) -> None:
@@ -285,4 +293,4 @@ RULES: dict[type, Rule] = {
 }
 
 #: Layers inside keras.applications that keras has no public name for.
-OPERATIONS: dict[str, Rule] = {"LayerScale": layer_scale}
+OPERATIONS: dict[str, Rule] = {"LayerScale": layer_scale, "CustomScaleLayer": scaled_addition}

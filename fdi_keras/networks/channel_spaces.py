@@ -18,61 +18,25 @@ output) cannot be removed: its whole space is kept, and says why.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from fdi_keras.networks.channel_rules import (
+    MIXING,
+    MIXING_ACTIVATION,
+    RECURRENT,
+    elementwise_activation,
+    label,
+    rule_of,
+)
 from fdi_keras.networks.graph import Call, Graph
 
 L = keras.layers
-
-#: Layers that mix channels: each output channel reads every input channel.
-MIXING = (L.Conv2D, L.Dense, L.SeparableConv2D)
-
-#: Layers that treat each channel of the last axis alone and equally.
-CHANNELWISE = (
-    *(L.ReLU, L.LeakyReLU, L.ELU, L.Dropout, L.SpatialDropout2D, L.GaussianNoise, L.GaussianDropout),
-    *(L.AlphaDropout, L.Identity, L.ActivityRegularization, L.MaxPooling2D, L.AveragePooling2D),
-    *(L.GlobalAveragePooling2D, L.GlobalMaxPooling2D, L.ZeroPadding2D, L.Cropping2D, L.UpSampling2D),
-)
-
-#: Layers that combine tensors channel by channel.
-MERGING = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
-
-#: Raw operations (``a + b`` on symbolic tensors) that combine tensors channel by channel.
-MERGING_OPERATIONS = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
-
-#: Activations that read one element at a time, by the name Keras serializes them under.
-ELEMENTWISE_ACTIVATIONS = frozenset(
-    [
-        "linear",
-        "relu",
-        "relu6",
-        "sigmoid",
-        "tanh",
-        "silu",
-        "swish",
-        "hard_silu",
-        "hard_swish",
-        "hard_sigmoid",
-        "gelu",
-        "elu",
-        "selu",
-        "softplus",
-        "softsign",
-        "exponential",
-        "leaky_relu",
-        "celu",
-        "mish",
-        "log_sigmoid",
-    ]
-)
 
 
 @dataclass
@@ -92,6 +56,24 @@ class ChannelSpace:
     producers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     kept: str | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where a whole space lies along an axis.
+
+    Attributes:
+        space: its place among the spaces.
+        start: of the segment on the axis.
+        repeats: how often each channel stands there before the next one follows: as often as a group has
+            members, or a depthwise convolution makes channels of one.
+        within: ``(width,)`` channels of the space in the order in which they stand there.
+    """
+
+    space: int
+    start: int
+    repeats: int
+    within: np.ndarray
 
 
 @dataclass
@@ -149,14 +131,36 @@ class ChannelSpaces:
         A flattened 7x7 map of space ``a`` gives ``{"a": 49}``, a concatenation of
         ``a`` and ``b`` gives ``{"a": 1, "b": 1}``.
         """
-        numbers = self.of_value[value]
-        if numbers is None:
-            return {}
-        space_of = np.searchsorted(self.offsets, numbers, side="right") - 1
-        found, times = np.unique(space_of, return_counts=True)
-        return {
-            self.spaces[s].name: int(t) // self.spaces[s].width for s, t in zip(found, times, strict=True)
-        }
+        found: dict[str, int] = {}
+        for segment in self.segments(self.of_value[value]):
+            name = self.spaces[segment.space].name
+            found[name] = found.get(name, 0) + segment.repeats
+        return found
+
+    def segments(self, numbers: np.ndarray | None) -> list[Segment]:
+        """The spaces that follow each other along an axis with these channel numbers.
+
+        Raises:
+            ValueError: spaces are interleaved. No space that can be narrowed is.
+        """
+        found: list[Segment] = []
+        start, end = 0, 0 if numbers is None else len(numbers)
+        while start < end:
+            assert numbers is not None
+            space = int(np.searchsorted(self.offsets, numbers[start], side="right")) - 1
+            width = self.spaces[space].width
+            ahead = numbers[start : start + end // width + 1] != numbers[start]
+            repeats = int(ahead.argmax()) if ahead.any() else (end - start) // width
+            block = numbers[start : start + width * repeats]
+            if len(block) < width * repeats:
+                raise ValueError("interleaved")
+            rows = block.reshape(width, repeats)
+            within = rows[:, 0] - self.offsets[space]
+            if (rows != rows[:, :1]).any() or not np.array_equal(np.sort(within), np.arange(width)):
+                raise ValueError("interleaved")
+            found.append(Segment(space, start, repeats, within))
+            start += width * repeats
+        return found
 
     def __str__(self) -> str:
         width = max((len(s.name) for s in self.spaces), default=5)
@@ -185,6 +189,7 @@ class _Finder:
 
     def __init__(self, graph: Graph):
         self.graph = graph
+        self.shapes = graph.shapes
         self.count = 0
         self.channels: dict[int, np.ndarray | None] = {}
         self.ties: list[tuple[np.ndarray, np.ndarray]] = []
@@ -198,111 +203,89 @@ class _Finder:
             if self.graph.shapes[value][-1:] in ((), (None,)) or len(self.graph.shapes[value]) < 2:
                 self.channels[value] = None
             else:
-                made = self._produce(value, "network input")
-                self._keep(made, "channels of the network's input")
+                self.make(value, "network input")
+                self.keep(self.channels[value], "channels of the network's input")
         for call in self.graph.calls:
             self._visit(call)
         for value in self.graph.outputs:
             if self.channels[value] is not None:
-                self._keep(self.channels[value], "channels of the network's output")
+                self.keep(self.channels[value], "channels of the network's output")
         return self._group()
 
     # Following channels
 
     def _visit(self, call: Call) -> None:
-        layer = call.layer
-        first = self.first_call.setdefault(id(layer), call)
+        rule = rule_of(call.layer)
         problem = self._problem(call)
-        inputs = [] if problem else [self._of(v) for v in call.inputs]
-        if problem:
+        if problem is None and rule is None:
+            problem = f"{label(call)} is not known to pass channels on"
+        if problem is None and rule is not None:
+            first = self.first_call.setdefault(id(call.layer), call)
+            if first is not call and getattr(call.layer, "weights", None):
+                problem = self._again(call, first)
+            else:
+                problem = rule(self, call)
+        if problem is not None:
             for value in call.inputs:
-                self._keep(self.channels[value], problem)
+                self.keep(self.channels[value], problem)
             for value in call.outputs:
-                made = self._produce(value, call.name)
-                self._keep(made, problem)
-        elif type(layer) in MIXING:
-            self.consumers.append((inputs[0], call.name))
-            if first is call:
-                self._produce(call.outputs[0], call.name)
-            else:  # a shared layer: the same kernel reads and makes the same channels again
-                self._tie(inputs[0], self._of(first.inputs[0]))
-                self.channels[call.outputs[0]] = self.channels[first.outputs[0]]
-            if not _elementwise(layer.activation):
-                self._keep(self.channels[call.outputs[0]], _MIXING_ACTIVATION.format(_label(call)))
-        elif isinstance(layer, L.Concatenate):
-            self.channels[call.outputs[0]] = self._concatenate(layer, call, inputs)
-        elif isinstance(layer, MERGING) or type(layer).__name__ in MERGING_OPERATIONS:
-            for other in inputs[1:]:
-                self._tie(inputs[0], other)
-            self.channels[call.outputs[0]] = inputs[0]
-        elif isinstance(layer, L.Flatten):
-            pixels = math.prod(n or 1 for n in self.graph.shapes[call.inputs[0]][1:-1])
-            self.channels[call.outputs[0]] = np.tile(inputs[0], pixels)
-        else:  # channelwise, batch normalization, depthwise
-            if first is not call and layer.weights:
-                self._tie(inputs[0], self._of(first.inputs[0]))
-            self.channels[call.outputs[0]] = inputs[0]
+                self.make(value, call.name)
+                self.keep(self.channels[value], problem)
 
-    def _of(self, value: int) -> np.ndarray:
+    def _problem(self, call: Call) -> str | None:
+        """Why channels that meet this call cannot be removed, whatever its rule says."""
+        layer = call.layer
+        if any(self.channels[value] is None for value in call.inputs):
+            return f"{label(call)} reads a tensor without a channel axis"
+        if getattr(layer, "data_format", "channels_last") == "channels_first":
+            return f"{label(call)} has data_format channels_first"
+        if type(layer) not in (*MIXING, *RECURRENT) and not elementwise_activation(
+            getattr(layer, "activation", None)
+        ):
+            return MIXING_ACTIVATION.format(label(call))
+        return None
+
+    def _again(self, call: Call, first: Call) -> str | None:
+        """A shared layer: the same weights read and make the same channels again."""
+        if len(call.inputs) != len(first.inputs):
+            return f"{label(call)} is called in different ways"
+        for value, known in zip(call.inputs, first.inputs, strict=True):
+            if len(self.of(value)) != len(self.of(known)):
+                return f"{label(call)} is shared by tensors of different channel counts"
+            self.tie(self.of(value), self.of(known))
+        if type(call.layer) in (*MIXING, *RECURRENT):
+            self.consume(self.of(call.inputs[0]), call.name)
+        for value, known in zip(call.outputs, first.outputs, strict=True):
+            # A channelwise layer on another image: the channels, but not once for every pixel.
+            self.carry(value, self.of(known))
+        return None
+
+    def of(self, value: int) -> np.ndarray:
         channels = self.channels[value]
         assert channels is not None, "a call without a problem reads channels"
         return channels
 
-    def _problem(self, call: Call) -> str | None:
-        """Why channels that meet this call cannot be removed; None when they can."""
-        layer, shapes = call.layer, self.graph.shapes
-        name = _label(call)
-        if any(self.channels[v] is None for v in call.inputs):
-            return f"{name} reads a tensor without a channel axis"
-        if getattr(layer, "data_format", "channels_last") == "channels_first":
-            return f"{name} has data_format channels_first"
-        if type(layer) not in MIXING and not _elementwise(getattr(layer, "activation", None)):
-            return _MIXING_ACTIVATION.format(name)
-        if type(layer) in MIXING or type(layer) is L.DepthwiseConv2D:
-            return _convolution_problem(layer, name)
-        if type(layer) is L.BatchNormalization:
-            rank = len(shapes[call.inputs[0]])
-            return (
-                None if layer.axis in (-1, rank - 1) else f"{name} normalizes axis {layer.axis}, not the last"
-            )
-        if isinstance(layer, MERGING) or type(layer).__name__ in MERGING_OPERATIONS:
-            sizes = {shapes[v][-1] for v in call.inputs}
-            if len(call.inputs) < 2 or len(sizes) > 1:
-                return f"{name} combines tensors of different channel counts"
-            return None
-        if isinstance(layer, L.Flatten):
-            known = None not in shapes[call.inputs[0]][1:]
-            return None if known else f"{name} flattens an image of unknown size"
-        if isinstance(layer, L.Concatenate):
-            return None
-        if type(layer) in CHANNELWISE or (type(layer) is L.Activation):
-            return None
-        return f"{name} is not known to pass channels on"
-
-    def _concatenate(self, layer: Any, call: Call, inputs: list[Any]) -> np.ndarray:
-        rank = len(self.graph.shapes[call.inputs[0]])
-        if layer.axis in (-1, rank - 1):
-            return np.concatenate(inputs)
-        for other in inputs[1:]:  # side by side in space: the same channels
-            self._tie(inputs[0], other)
-        return inputs[0]
-
-    def _produce(self, value: int, producer: str) -> np.ndarray | None:
-        width = self.graph.shapes[value][-1] if len(self.graph.shapes[value]) > 1 else None
+    def make(self, value: int, producer: str) -> None:
+        width = self.shapes[value][-1] if len(self.shapes[value]) > 1 else None
         if width is None:
             self.channels[value] = None
-            return None
+            return
         made = np.arange(self.count, self.count + width)
         self.count += width
         self.channels[value] = made
         self.producers.append((made, producer))
-        return made
 
-    def _keep(self, channels: np.ndarray | None, reason: str) -> None:
+    def carry(self, value: int, channels: np.ndarray) -> None:
+        self.channels[value] = channels
+
+    def keep(self, channels: np.ndarray | None, reason: str) -> None:
         if channels is not None:
             self.kept.append((channels, reason))
 
-    def _tie(self, a: np.ndarray, b: np.ndarray) -> None:
+    def consume(self, channels: np.ndarray, consumer: str) -> None:
+        self.consumers.append((channels, consumer))
+
+    def tie(self, a: np.ndarray, b: np.ndarray) -> None:
         if len(a) != len(b):
             raise AssertionError("tied tensors have different channel counts")
         self.ties.append((a, b))
@@ -331,7 +314,16 @@ class _Finder:
             spaces.append(ChannelSpace("", len(roots), tuple(self.producers[p][1] for p in sorted(made_by))))
         self._annotate(spaces, space_of[root])
         of_value = {v: None if c is None else number[root[c]] for v, c in self.channels.items()}
-        return ChannelSpaces(spaces, np.asarray(offsets, int), of_value)
+        found = ChannelSpaces(spaces, np.asarray(offsets, int), of_value)
+        for numbers in of_value.values():
+            try:
+                found.segments(numbers)
+            except ValueError:
+                for s in (
+                    np.unique(space_of[root][np.isin(number[root], numbers)]) if numbers is not None else ()
+                ):
+                    spaces[s].kept = spaces[s].kept or "its channels are interleaved with those of others"
+        return found
 
     def _roots(self) -> np.ndarray:
         """For each channel the smallest channel tied to it, directly or through others."""
@@ -361,35 +353,3 @@ class _Finder:
             space.name = first if taken[first] == 1 else f"{first}:{taken[first]}"
             if space.kept is None and not names:
                 space.kept = "no layer mixes its channels, so nothing could close them"
-
-
-_MIXING_ACTIVATION = "{} has an activation that reads several channels at once"
-
-
-def _label(call: Call) -> str:
-    what = "layer" if isinstance(call.layer, L.Layer) else "operation"
-    return f"{what} {call.name!r} ({type(call.layer).__name__})"
-
-
-def _convolution_problem(layer: Any, name: str) -> str | None:
-    if getattr(layer, "groups", 1) != 1:
-        return f"{name} is a grouped convolution"
-    if getattr(layer, "depth_multiplier", 1) != 1:
-        return f"{name} has depth_multiplier {layer.depth_multiplier}"
-    return None
-
-
-def _elementwise(activation: Any) -> bool:
-    if activation is None:
-        return True
-    return activation_name(activation) in ELEMENTWISE_ACTIVATIONS
-
-
-def activation_name(activation: Any) -> str:
-    """The name under which Keras knows an activation function; "?" for functions of the user's own."""
-    if activation is None:
-        return "linear"
-    if isinstance(activation, L.Layer):
-        return type(activation).__name__
-    name = getattr(activation, "__name__", "?")
-    return name if getattr(keras.activations, name, None) is activation else "?"

@@ -28,7 +28,7 @@ ops = keras.ops
 ONE, X, Y, ROUNDED = 0, 1, 2, 3
 
 #: Six points that determine a polynomial of second degree in x and y, and its terms there.
-_POINTS = np.array([(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)], float)
+_POINTS = np.array([(1, 1), (2, 1), (1, 2), (3, 1), (2, 2), (1, 3)], float)
 _EXPONENTS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 _SOLVE = np.linalg.inv(np.stack([_POINTS[:, 0] ** x * _POINTS[:, 1] ** y for x, y in _EXPONENTS], axis=1))
 
@@ -43,28 +43,43 @@ class Affine(NamedTuple):
     matrix: np.ndarray
 
 
+class Priced(NamedTuple):
+    """An operator to price.
+
+    Attributes:
+        model: of its kind.
+        dims: its dimensions; of a channel dimension that widths decide, anything.
+        group_size: input channels of a group, where it has groups: narrowing takes whole groups away.
+    """
+
+    model: TimeModel
+    dims: Mapping[str, float]
+    group_size: float | None = None
+
+
 class ExpectedLatency:
     """Times of all operators as tensors of real-valued widths.
 
     Args:
-        operators: time model and dimensions of each; of a channel dimension that widths
-            decide, anything.
+        operators: in the order of x and y.
         inputs, outputs: x and y of the operators, ``(operators,)`` and ``(operators, spaces)``.
         fetch: what weights cost that do not fit the caches; None: all fit.
+        rates: ``(operators,)`` ms to fetch a byte of each, see :meth:`WeightFetch.rate`.
     """
 
     def __init__(
         self,
-        operators: Sequence[tuple[TimeModel, Mapping[str, float]]],
+        operators: Sequence[Priced],
         inputs: Affine,
         outputs: Affine,
         fetch: WeightFetch | None = None,
+        rates: np.ndarray | None = None,
     ):
         self._fetch = fetch
-        self._rate = np.array([0.0 if fetch is None else fetch.rate(model.kind) for model, _ in operators])
+        self._rate = np.zeros(len(operators)) if rates is None else rates
         self._constant = np.concatenate([inputs.constant, outputs.constant])
         self._matrix = np.concatenate([inputs.matrix, outputs.matrix]).T
-        tables = [_Table(model, dims) for model, dims in operators]
+        tables = [_Table(operator) for operator in operators]
         self._terms = sorted({term for table in tables for term in table.terms} | {(ONE, ONE)})
         rounded = max((len(table.tiles) for table in tables), default=0)
         self._tile = np.ones((len(tables), rounded))
@@ -162,7 +177,8 @@ class _Table:
         conditions, times, bytes: what its conditions test, the times of its leaves, its weights.
     """
 
-    def __init__(self, model: TimeModel, dims: Mapping[str, float]):
+    def __init__(self, operator: Priced):
+        model, dims, self._group_size = operator
         kind, tree = KINDS[model.kind], model.tree.compiled
         self.tree = tree
         self._kind, self._dims = kind, dims
@@ -189,6 +205,8 @@ class _Table:
         at = {**self._dims, made_channels(kind): _POINTS[:, 1]}
         if len(kind.channels) > 1:
             at[kind.channels[0]] = _POINTS[:, 0]
+        if self._group_size is not None:
+            at["groups"] = _POINTS[:, 0] / self._group_size
         number = {X: X, Y: Y}
         for short, count in column.tiles:
             dimension, tile = tile_in_channels(kind, short, count)

@@ -238,13 +238,21 @@ class _Reader:
                 results = self.inline(layer, inner, layer.name)
             else:
                 results = [self.new_value(t) for t in node.outputs]
+                arguments = (node.arguments.args, node.arguments.kwargs)
+                name = self.name(layer, prefix)
+                if (
+                    isinstance(layer, keras.layers.TimeDistributed)
+                    and type(layer.layer) is keras.layers.Dense
+                ):
+                    # A dense layer does at every step what it does at every place of the axes before the last.
+                    layer, arguments = layer.layer, (arguments[0][:1], {})
                 self.calls.append(
                     Call(
                         layer,
-                        self.name(layer, prefix),
+                        name,
                         tuple(sources),
                         tuple(results),
-                        (node.arguments.args, node.arguments.kwargs),
+                        arguments,
                         {id(t): known[id(t)] for t in node.input_tensors},
                     )
                 )

@@ -17,11 +17,14 @@ import numpy as np
 class History:
     """Attributes:
     journal: path of the session's journal, ``None`` when there is no session.
-    kept: for each channel space the original channels that are still there, ascending.
+    kept: for each channel space the channels of the network before that are still there, ascending.
+    original: the same of the network that the first one of all these was made from; -1 for a channel
+        that is new.
     """
 
     journal: str | None = None
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    original: dict[str, np.ndarray] = field(default_factory=dict)
 
     def write(self, event: str, **fields: Any) -> None:
         """Add an event to the session's journal, if there is one."""
@@ -48,8 +51,21 @@ def has_history(model: Any) -> bool:
         return False
 
 
-def inherit(model: Any, parent: Any, kept: dict[str, np.ndarray] | None = None) -> History:
-    """Give ``model`` the session of ``parent``, and the channels it kept."""
-    history = History(history_of(parent).journal, kept or {})
+def inherit(model: Any, parent: Any, kept: dict[str, np.ndarray] | None = None, of: Any = None) -> History:
+    """Give ``model`` the session of ``parent``, and the channels it kept of ``of``, by default the parent too."""
+    kept = kept or {}
+    before = history_of(parent if of is None else of).original
+    original = before | {
+        name: _composed(before.get(name), np.asarray(channels)) for name, channels in kept.items()
+    }
+    history = History(history_of(parent).journal, kept, original)
     _histories[model] = history
     return history
+
+
+def _composed(before: np.ndarray | None, channels: np.ndarray) -> np.ndarray:
+    """Channels of a network as channels of that before it; -1 where they are new."""
+    if before is None:
+        return channels
+    known = np.append(before, -1)
+    return known[np.where(channels < len(before), channels, len(before))]

@@ -221,9 +221,8 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             cached_ms, leaf, ends, rule = prices[at]
             predicted = cached_ms
             if fetch is not None and share:
-                predicted = float(
-                    fetch.total_ms(operator.kind, cached_ms, BYTES * explained["parameters"], share)
-                )
+                rate = fetch.rate(operator.kind, KINDS[operator.kind].complete(operator.dims))
+                predicted = fetch.total_ms(rate, cached_ms, BYTES * explained["parameters"], share).item()
                 fetch_ms += predicted - cached_ms
             if ends is None:
                 spreads = None

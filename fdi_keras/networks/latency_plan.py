@@ -14,9 +14,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.execution_time import TimeModel
+from fdi_keras.execution_time import TimeModel, WeightFetch
 from fdi_keras.networks.channel_spaces import ChannelSpaces
-from fdi_keras.networks.expected_latency import Affine, ExpectedLatency
+from fdi_keras.networks.expected_latency import Affine, ExpectedLatency, Priced
 from fdi_keras.networks.layer_operators import NetworkOperator
 from fdi_keras.operators import KINDS
 from fdi_keras.profile import DeviceProfile
@@ -52,7 +52,10 @@ class LatencyPlan:
         priced = [o for o in operators if not o.problem and o.kind in models]
         kinds = dict.fromkeys(o.kind for o in priced)
         self.groups = [
-            _Group(models[kind], [o for o in priced if o.kind == kind], spaces, self.names) for kind in kinds
+            _Group(
+                models[kind], [o for o in priced if o.kind == kind], spaces, self.names, profile.weight_fetch
+            )
+            for kind in kinds
         ]
         fetch = profile.weight_fetch
         full_bytes = self.weight_bytes(self.full_widths)
@@ -164,7 +167,8 @@ class LatencyPlan:
             return Affine(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
         operators = [pair for group in self.groups for pair in group.tables()]
-        return ExpectedLatency(operators, side(0), side(-1), self._fetch)
+        rates = np.concatenate([group.fetch_rate for group in self.groups])
+        return ExpectedLatency(operators, side(0), side(-1), self._fetch, rates)
 
     def _times(
         self, group: _Group, batch: np.ndarray, share: np.ndarray, rows: np.ndarray | slice = slice(None)
@@ -172,7 +176,9 @@ class LatencyPlan:
         times = group.predict_ms(batch, rows)
         if self._fetch is None:
             return times
-        return self._fetch.total_ms(group.model.kind, times, group.weight_bytes(batch, rows), share[:, None])
+        return self._fetch.total_ms(
+            group.fetch_rate[rows], times, group.weight_bytes(batch, rows), share[:, None]
+        )
 
 
 class _Group:
@@ -184,11 +190,20 @@ class _Group:
         operators: list[NetworkOperator],
         spaces: ChannelSpaces,
         names: list[str],
+        fetch: WeightFetch | None,
     ):
         self.model, self.operators = model, operators
         self.kind = KINDS[model.kind]
         completed = [self.kind.complete(o.dims) for o in operators]
         self.constant = {d: np.array([c[d] for c in completed], float) for d in self.kind.dimensions}
+        #: Milliseconds to fetch a byte of each operator's weights, ``(operators,)``.
+        self.fetch_rate = (
+            np.zeros(len(operators)) if fetch is None else fetch.rate(model.kind, dict(self.constant))
+        )
+        #: Channels that a group reads, ``(operators,)``: narrowing takes whole groups away.
+        self.group_size = (
+            self.constant["in_channels"] / self.constant["groups"] if "groups" in self.constant else None
+        )
         self.of_space: dict[str, np.ndarray] = {}
         position = {name: i for i, name in enumerate(names)}
         for d in self.kind.channels:
@@ -215,6 +230,9 @@ class _Group:
             if d in self.of_space:
                 value = value + widths @ self.of_space[d][rows].T
             found[d] = value.ravel()
+        if self.group_size is not None:
+            sizes = np.broadcast_to(self.group_size[rows], (len(widths), len(self.group_size[rows])))
+            found["groups"] = found["in_channels"] / sizes.ravel()
         return found
 
     def affine(self, channel: int) -> Affine:
@@ -222,10 +240,17 @@ class _Group:
         name = self.kind.channels[channel]
         return Affine(self.constant[name], self.of_space[name])
 
-    def tables(self) -> list[tuple[TimeModel, dict[str, float]]]:
-        """Model and dimensions of each operator."""
-        rows = range(len(self.operators))
-        return [(self.model, {d: float(c[row]) for d, c in self.constant.items()}) for row in rows]
+    def tables(self) -> list[Priced]:
+        """What the training graph must know of each operator."""
+        sizes = self.group_size
+        return [
+            Priced(
+                self.model,
+                {d: float(c[row]) for d, c in self.constant.items()},
+                None if sizes is None else float(sizes[row]),
+            )
+            for row in range(len(self.operators))
+        ]
 
     def predict_ms(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         times = self.model.predict_ms(self.dims(widths, rows))

@@ -158,8 +158,7 @@ def _learn_weight_fetch(profile: DeviceProfile) -> WeightFetch | None:
     layers = np.array([probe.layers for probe in cold], float)
     whole = np.array([probe.median_ms for probe in cold])
     return fit_weight_fetch(
-        [probe.kind for probe in cold],
-        np.array([probe.weight_bytes for probe in cold]),
+        [(probe.kind, probe.dims) for probe in cold],
         layers,
         (whole - profile.overhead_ms) / np.maximum(layers, 1),
     )

@@ -57,10 +57,6 @@ class MeasurementTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         results = {*RESULTS, *ENERGY_RESULTS}
         return {name: self.column(name) for name in self.columns if name not in results}
 
-    def weight_bytes(self, kind: str) -> np.ndarray:
-        """Weights of each operator, ``(n,)``."""
-        return KINDS[kind].weight_bytes(self.dims)
-
     def times_ms(self, overhead_ms: float) -> np.ndarray:
         """Times of the operators alone, ``(n,)`` in ms: without the cost of an invocation."""
         return self._alone("median_ms", overhead_ms)

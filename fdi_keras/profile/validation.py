@@ -11,7 +11,6 @@ import msgspec
 
 from fdi_keras.errors import ProfileInvalidError, ProfileVersionError
 from fdi_keras.execution_time import TimeModel
-from fdi_keras.execution_time.weight_fetch import SOURCES
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.older import with_new_dimensions, without_old_fetch
 from fdi_keras.profile.profile import (
@@ -160,8 +159,8 @@ def _check_table(
 
 
 def _check_cold(cold: ColdWeights, place: str, source: str) -> None:
-    if cold.kind not in SOURCES:
-        raise damaged(source, f"{place}.kind", f"Expected one of {', '.join(SOURCES)}, got {cold.kind!r}")
+    if cold.kind not in KINDS:
+        raise damaged(source, f"{place}.kind", f"Expected one of {', '.join(KINDS)}, got {cold.kind!r}")
     if list(cold.dims) != list(KINDS[cold.kind].dimensions):
         expected = ", ".join(KINDS[cold.kind].dimensions)
         raise damaged(source, f"{place}.dims", f"Expected {expected}")

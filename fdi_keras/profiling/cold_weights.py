@@ -58,11 +58,6 @@ class ColdWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_ms: float
     runs: int
 
-    @property
-    def weight_bytes(self) -> float:
-        """Weights of one layer."""
-        return float(KINDS[self.kind].weight_bytes(self.dims)[0])
-
 
 class Layers(NamedTuple):
     """A probe to time."""

@@ -16,7 +16,14 @@ STEPS = ("conv", "conv_bn_relu", "pointwise", "depthwise", "separable", "bn", "r
          "dense", "pad", "nested", "shared", "operator_add")  # fmt: skip
 
 
-#: Also layers whose channels cannot be cut.
+#: Also rarer ones whose channels can be cut as exactly.
+CUTTABLE = (*STEPS, "asymmetric", "dilated", "squeeze_excite", "squeeze_dense", "upsample", "transposed", "norm",
+            "softplus", "prelu", "slice", "multiplier", "numbers", "spread", "sequence", "volume", "rows")  # fmt: skip
+
+#: Those whose channels go in groups. Of one group that is left nobody can say that there were several.
+IN_GROUPS = ("grouped", "group_norm")
+
+#: All layers, of which some cannot be cut.
 MORE_STEPS = (*STEPS, "asymmetric", "grouped", "dilated", "squeeze_excite", "upsample", "transposed", "norm",
               "softplus", "prelu", "slice", "tokens")  # fmt: skip
 
@@ -109,6 +116,37 @@ def _further_step(draw, step, x):
                 squeezed
             )
             return L.Multiply()([x, gate])
+        case "squeeze_dense":
+            squeezed = L.Dense(draw(_widths), activation="relu")(L.GlobalAveragePooling2D()(x))
+            gate = L.Dense(channels, activation="sigmoid")(squeezed)
+            return x * L.Reshape((1, 1, channels))(gate)
+        case "group_norm":
+            x = L.Conv2D(6, 1)(x)
+            return L.GroupNormalization(draw(st.sampled_from([2, 3, -1])))(x)
+        case "multiplier":
+            return L.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)
+        case "numbers":
+            return keras.ops.relu6(2.0 * x + 3.0) / 6.0 - x
+        case "spread":
+            return L.Multiply()([x, L.Conv2D(1, 1, activation="sigmoid")(x)])
+        case "sequence":
+            height, width = x.shape[1:3]
+            rows = L.Reshape((height * width, channels))(x)
+            rows = L.Conv1D(draw(_widths), 3, padding="same", activation="relu")(rows)
+            rows = L.SeparableConv1D(draw(_widths), 3, padding="same")(rows)
+            rows = (
+                L.RMSNormalization()(rows)
+                if draw(st.booleans())
+                else L.DepthwiseConv1D(3, padding="same")(rows)
+            )
+            rows = L.MaxPooling1D(2)(L.Conv1DTranspose(draw(_widths), 3, strides=2, padding="same")(rows))
+            return L.Reshape((height, width, rows.shape[-1]))(rows)
+        case "volume":
+            height, width = x.shape[1:3]
+            volume = L.Conv3D(draw(_widths), 2, padding="same")(L.Reshape((1, height, width, channels))(x))
+            return L.Reshape((height, width, volume.shape[-1]))(volume)
+        case "rows":
+            return x[:, :, :, :] + keras.ops.mean(x, axis=(1, 2), keepdims=True)
         case "upsample":
             mode = draw(st.sampled_from(["nearest", "bilinear"]))
             return L.MaxPooling2D(2)(L.UpSampling2D(2, interpolation=mode)(x))

@@ -95,7 +95,9 @@ def test_the_graph_and_numpy_predict_the_same(profile):
 
 def test_weights_that_leave_the_caches_cost_the_same_in_graph_numpy_and_report(profile):
     full = fdi.predict_latency(network(), profile)
-    fetch = WeightFetch(0.3 * full.weight_bytes, 0.8 * full.weight_bytes, {"conv2d": 1e-6, "dense": 4e-7})
+    fetch = WeightFetch(
+        0.3 * full.weight_bytes, 0.8 * full.weight_bytes, {"one row": 4e-7, "several rows": 1e-6}
+    )
     small_caches = msgspec.structs.replace(profile, weight_fetch=fetch)
     report = fdi.predict_latency(network(), small_caches)
     assert report.fetched_share == 1

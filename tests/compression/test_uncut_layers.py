@@ -53,7 +53,9 @@ def test_all_are_priced_and_those_that_cannot_be_cut_are_named():
     assert plan.uncovered == []
     assert float(plan.predict_ms(plan.full_widths)) == pytest.approx(report.total_ms, rel=1e-6)
     spaces = find_channel_spaces(read_graph(model))
-    assert "grouped" in spaces["first"].kept
+    assert "MultiHeadAttention" in spaces["free"].kept
+    # A group goes as a whole: the three groups of two are a space of three.
+    assert spaces["first"].width == 3
 
 
 @settings(max_examples=15, deadline=None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fdi_keras.execution_time import Leaf, Tree
 from fdi_keras.execution_time.columns import LITTLE, PIXELS, SEEN, SKIPPED, compute, knows
-from fdi_keras.networks.expected_latency import ONE, X, Y, _Table
+from fdi_keras.networks.expected_latency import ONE, Priced, X, Y, _Table
 from fdi_keras.operators import EXPLANATORY, KINDS
 from fdi_keras.operators.kinds import CHOICES
 
@@ -38,7 +38,11 @@ def test_every_column_is_a_polynomial_of_second_degree_in_the_channels(name, dat
     ]
     names = [n for n in candidates if knows(kind, n)]
     model = SimpleNamespace(kind=name, tree=Tree(names, [], Leaf(0.0, {}, samples=1, mape=0.0)))
-    table = _Table(model, dims)
+    group_size = None
+    if "groups" in dims:  # as channels are narrowed: by whole groups
+        group_size = data.draw(st.integers(1, 4), "group size")
+        dims["in_channels"] = group_size * dims["groups"]
+    table = _Table(Priced(model, {**dims, "groups": 1} if group_size else dims, group_size))
     numbers = {ONE: 1.0, X: float(dims[kind.channels[0]]), Y: float(dims[kind.channels[-1]])}
     for i, (number, tile) in enumerate(table.tiles):
         numbers[3 + i] = np.ceil(numbers[number] / tile - LITTLE) * tile

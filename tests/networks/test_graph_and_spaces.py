@@ -122,13 +122,14 @@ def test_flatten_counts_pixels():
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: L.Conv2D(4, 3, groups=2), "grouped"),
-        (lambda: L.DepthwiseConv2D(3, depth_multiplier=2), "depth_multiplier"),
-        (lambda: L.Reshape((36, 4)), "not known to pass channels on"),
+        (lambda: L.SeparableConv2D(4, 3, depth_multiplier=2, activation="softmax"), "depth_multiplier"),
+        (lambda: L.Reshape((72, 2)), "another axis"),
+        (lambda: L.Permute((3, 1, 2)), "another axis"),
         (lambda: L.Softmax(), "not known"),
         (lambda: L.Activation("softmax"), "several channels at once"),
         (lambda: L.BatchNormalization(axis=1), "not the last"),
-        (lambda: L.LayerNormalization(), "not known"),
+        (lambda: L.LayerNormalization(axis=[1, 2, 3]), "not the last"),
+        (lambda: L.UnitNormalization(), "not known"),
         (lambda: L.Lambda(lambda t: t[..., ::-1], output_shape=(6, 6, 4)), "not known"),
     ],
 )

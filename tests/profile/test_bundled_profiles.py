@@ -64,7 +64,7 @@ def test_it_knows_all_kinds_and_every_measurement_is_near_its_prediction(profile
         times = table.times_ms(profile.overhead_ms)
         predicted = profile.models[kind].predict_ms(table.dims)
         if profile.weight_fetch is not None:
-            predicted = profile.weight_fetch.probe_ms(kind, predicted, table.weight_bytes(kind))
+            predicted = profile.weight_fetch.probe_ms(kind, table.dims, predicted)
         assert np.median(np.abs(predicted / times - 1)) <= profile.mape[kind]
 
 

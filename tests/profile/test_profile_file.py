@@ -187,7 +187,7 @@ DAMAGE = [
     (("measurements", "relu", "rows", 2), [1, 2], "$.measurements.relu.rows[2]"),
     (("measurements", "relu", "rows", 2, 0), "one", "$.measurements.relu.rows[2][0]"),
     (("measurements", "relu", "rows", 1, 4), 0, "$.measurements.relu.rows[1][4]"),
-    (("cold_weights", 1, "kind"), "relu", "$.cold_weights[1].kind"),
+    (("cold_weights", 1, "kind"), "conv9d", "$.cold_weights[1].kind"),
     (("cold_weights", 1, "dims"), {"height": 1}, "$.cold_weights[1].dims"),
     (("cold_weights", 0, "layers"), 0, "$.cold_weights[0]"),
     (("cold_weights", 0, "median_ms"), 0.0, "$.cold_weights[0].median_ms"),

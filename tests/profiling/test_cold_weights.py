@@ -97,7 +97,7 @@ def test_a_campaign_times_them_and_its_profile_knows_what_they_cost(tmp_path, mo
     profile = learn_profile(records)
     fetch = profile.weight_fetch
     assert fetch.share([6e6, 12e6]).tolist() == [0, 1]  # sizes of probes on either side of the cache
-    assert fetch.rate("dense") == pytest.approx(CachingRunner.RATE, rel=0.15)
+    assert fetch.ms_per_byte["one row"] == pytest.approx(CachingRunner.RATE, rel=0.15)
     profile.save(tmp_path / "p.json")
     loaded = load_profile(tmp_path / "p.json")
     assert loaded.cold_weights == profile.cold_weights

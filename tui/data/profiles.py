@@ -105,7 +105,7 @@ def measurements_behind(profile: DeviceProfile, kind: str, leaves: list[int] | N
     measured = table.times_ms(profile.overhead_ms)[at]
     predicted = model.predict_ms(chosen) if len(at) else measured
     if profile.weight_fetch is not None and len(at):
-        predicted = profile.weight_fetch.probe_ms(kind, predicted, table.weight_bytes(kind)[at])
+        predicted = profile.weight_fetch.probe_ms(kind, chosen, predicted)
     order = np.argsort(-np.abs(predicted / measured - 1), kind="stable")
     return Behind({n: c[order] for n, c in chosen.items()}, measured[order], predicted[order])
 
