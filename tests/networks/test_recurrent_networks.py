@@ -140,19 +140,23 @@ def test_a_report_covers_a_classifier(tmp_path, unroll):
     assert sum(o.kind == kind for o in reports[1].operators) == 2
 
 
-def test_the_expected_latency_prices_them_and_keeps_them_whole():
+def test_the_expected_latency_prices_them_at_every_width():
     inputs = keras.Input((12, 4))
-    x = L.GRU(8, name="gru")(L.Dense(6)(inputs))
+    x = L.GRU(8, name="gru")(L.Dense(6, name="dense")(inputs))
     model = keras.Model(inputs, L.Dense(5)(L.Dense(16, activation="relu", name="wide")(x)))
     graph = read_graph(model)
     spaces = find_channel_spaces(graph)
-    assert [space.name for space in spaces.prunable] == ["wide"]
-    assert "gru" in spaces["gru"].kept
+    assert [space.name for space in spaces.prunable] == ["dense", "gru", "wide"]
     plan = LatencyPlan(read_layer_operators(graph), spaces, device())
     assert not plan.uncovered
     total_ms = fdi.predict_latency(model, device()).total_ms
     assert float(plan.predict_ms(plan.full_widths)) == pytest.approx(total_ms)
     assert float(plan.expected_ms(plan.full_widths.astype("float32"))) == pytest.approx(total_ms, rel=1e-5)
+    small = fdi.apply_widths(model, {"dense": 4, "gru": 5, "wide": 7})
+    widths = np.array([{"dense": 4, "gru": 5, "wide": 7}.get(s.name, s.width) for s in spaces], float)
+    total_ms = fdi.predict_latency(small, device()).total_ms
+    assert float(plan.predict_ms(widths)) == pytest.approx(total_ms)
+    assert float(plan.expected_ms(widths.astype("float32"))) == pytest.approx(total_ms, rel=1e-5)
 
 
 # Export
