@@ -91,7 +91,7 @@ def prune(
     if not spaces.prunable:
         raise NothingToPruneError(f"no channel of {model.name!r} can be removed:\n{spaces}")
     limits = Limits.of(spaces, min_channels, multiple_of)
-    gates = {name: gate.values() for name, gate in gated.gates.items()} if gated else {}
+    gates = _gates_of(gated) if gated else {}
     gates = {name: values for name, values in gates.items() if spaces[name].kept is None}
     raw = graph if gated is None else read_graph(ungated(gated, gates_open=True))
     ranking = Ranking.of(importance_by(importance, raw, spaces, gates, seed))
@@ -177,6 +177,16 @@ def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) ->
     small = rewiden(graph, spaces, channels)
     inherit(small, model, channels)
     return small
+
+
+def _gates_of(model: PrunableModel) -> dict[str, np.ndarray]:
+    for name, gate in model.gates.items():
+        if not np.isfinite(keras.ops.convert_to_numpy(gate.logits())).all():
+            raise UsageError(
+                f"gates of channel space {name!r} are no numbers any more: the training diverged. Load what was "
+                "saved before, or train anew with a smaller learning rate."
+            )
+    return {name: gate.values() for name, gate in model.gates.items()}
 
 
 def _listed(patterns: str | Sequence[str]) -> list[str]:

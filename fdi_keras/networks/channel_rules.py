@@ -77,9 +77,13 @@ def elementwise_activation(activation: Any) -> bool:
     return activation is None or activation_name(activation) in ELEMENTWISE_ACTIVATIONS
 
 
-def mixes(layer: Any) -> bool:
-    """Whether each output channel of a layer reads every input channel."""
-    return type(layer) in MIXING and getattr(layer, "groups", 1) == 1
+def values_read(call: Call) -> list[int]:
+    """Inputs of a call whose channels matter: numbers of words have none, nor has a mask."""
+    if type(call.layer) is L.Embedding:
+        return []
+    mask = call.arguments[1].get("mask") if type(call.layer) in RECURRENT else None
+    masking = None if mask is None else call.value_of.get(id(mask))
+    return [value for value in call.inputs if value != masking]
 
 
 def rule_of(layer: Any) -> Rule | None:
@@ -127,8 +131,7 @@ def _embedding(channels: Channels, call: Call) -> str | None:
 def _recurrent(channels: Channels, call: Call) -> str | None:
     """Units are made, and read again at the next step. States that a layer is given are its own units."""
     layer, made = call.layer, call.outputs[0]
-    mask = call.arguments[1].get("mask")
-    states = [channels.of(v) for v in call.inputs[1:] if mask is None or v != call.value_of.get(id(mask))]
+    states = [channels.of(value) for value in values_read(call)[1:]]
     if any(len(state) != layer.units for state in states):
         return f"{label(call)} is given something else than its states"
     channels.consume(channels.of(call.inputs[0]), call.name)

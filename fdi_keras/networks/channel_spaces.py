@@ -33,6 +33,7 @@ from fdi_keras.networks.channel_rules import (
     elementwise_activation,
     label,
     rule_of,
+    values_read,
 )
 from fdi_keras.networks.graph import Call, Graph
 
@@ -235,7 +236,7 @@ class _Finder:
     def _problem(self, call: Call) -> str | None:
         """Why channels that meet this call cannot be removed, whatever its rule says."""
         layer = call.layer
-        if any(self.channels[value] is None for value in call.inputs):
+        if any(self.channels[value] is None for value in values_read(call)):
             return f"{label(call)} reads a tensor without a channel axis"
         if getattr(layer, "data_format", "channels_last") == "channels_first":
             return f"{label(call)} has data_format channels_first"

@@ -124,6 +124,13 @@ def test_excluded_layers_stay_through_gates_saving_and_pruning(profile, tmp_path
     assert widths(small)["block0_a"] == widths(small)["block1_a"] == 20
 
 
+def test_gates_that_are_no_numbers_are_named():
+    gated = fdi.prunable(network())
+    gated.gates["block0_a"].set_logits(np.full(20, np.nan))
+    with pytest.raises(UsageError, match=r"gates of channel space 'block0_a' are no numbers.*diverged"):
+        fdi.prune(gated)
+
+
 def test_pruning_again_remembers_the_first_network(profile):
     model = network()
     once = fdi.prune(model, profile, target(profile, 0.7))

@@ -121,6 +121,20 @@ def test_states_from_an_encoder_masks_and_embeddings(tmp_path):
     np.testing.assert_array_equal(outputs(small, x)[0], outputs(fdi.prune(loaded), x)[0])
 
 
+def test_sentences_of_any_length():
+    words = keras.Input((None,), dtype="int32")
+    tokens = L.Embedding(20, 6, mask_zero=True, name="embedding")(words)
+    model = keras.Model(words, L.Dense(2)(L.GRU(5, name="reader")(tokens)))
+    randomize(model, 2)
+    gated = fdi.prunable(model)
+    assert {s.name: s.width for s in gated.channel_spaces.prunable} == {"embedding": 6, "reader": 5}
+    open_random_gates(gated, 3)
+    small = fdi.prune(gated)
+    for length in (3, 8):
+        x = np.random.default_rng(length).integers(0, 4, (5, length)).astype("int32")
+        np.testing.assert_allclose(outputs(gated, x)[0], outputs(small, x)[0], atol=1e-5)
+
+
 def test_what_a_recurrent_layer_cannot_do_exactly_is_kept_and_named():
     sequence = keras.Input((STEPS, FEATURES))
     x = L.Dense(5, name="before")(sequence)
