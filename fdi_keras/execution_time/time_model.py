@@ -21,6 +21,7 @@ from fdi_keras.execution_time.intervals import with_intervals
 from fdi_keras.execution_time.rules import rule_text
 from fdi_keras.execution_time.tree import Tree, renamed
 from fdi_keras.execution_time.weight_fetch import WeightFetch
+from fdi_keras.loading import load
 from fdi_keras.operators.kinds import KINDS, Kind, get_kind
 
 #: Called with the number of fits done and their total.
@@ -377,11 +378,10 @@ def _fitted(
     form: Form,
     max_leaves: int,
 ) -> Tree:
-    from fdi_keras.execution_time.regressor import ExecutionTimeRegressor
-
+    regressor_class = load("fdi_keras.execution_time.regressor").ExecutionTimeRegressor
     linear = form.linear(kind, dims, times, groups)
     features = form.features(kind, linear)
-    regressor = ExecutionTimeRegressor(
+    regressor = regressor_class(
         linear=[features.index(name) for name in linear],
         multiple_features=multiple_columns(kind, features),
         max_leaves=max_leaves,

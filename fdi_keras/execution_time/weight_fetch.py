@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from fdi_keras.loading import load
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.formulas import Columns
 from fdi_keras.operators.kinds import BYTES, EXPLANATORY
@@ -209,7 +210,6 @@ def _rows(kind: str, dims: Columns) -> np.ndarray:
 
 def _fitted(terms: np.ndarray) -> tuple[np.ndarray, float]:
     """Non-negative weights with which rows of relative terms add up to about 1, and how far off they are."""
-    from fdi_keras.execution_time.nonnegative import fit_leaf  # scipy is for learning, not for loading
-
-    weights = fit_leaf(terms, ROBUST_STEPS)
+    # Scipy is for learning, not for loading.
+    weights = load("fdi_keras.execution_time.nonnegative").fit_leaf(terms, ROBUST_STEPS)
     return weights, float(np.abs(terms @ weights - 1).mean())

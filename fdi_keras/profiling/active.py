@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from fdi_keras.loading import load
 from fdi_keras.operators import KINDS
 from fdi_keras.profiling.design import Configuration, check_kinds, kind_order
 from fdi_keras.profiling.plan import Plan
@@ -208,9 +209,7 @@ class ActiveWork(Work):
         ]
         if len(learned) < FEWEST or count >= len(candidates):
             return list(candidates)[:count]
-        from sklearn.ensemble import ExtraTreesRegressor
-
-        committee = ExtraTreesRegressor(
+        committee = load("sklearn.ensemble").ExtraTreesRegressor(
             MEMBERS, min_samples_leaf=2, bootstrap=True, random_state=self._rounds
         )
         times = np.array([known[place] for place in learned])
