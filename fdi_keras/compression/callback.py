@@ -186,7 +186,8 @@ class LatencyCallback(keras.callbacks.Callback):
         """Let gates move faster where the training is too short for their usual step."""
         from fdi_keras.compression.gates import CLOSES_AT, START, STEP
 
-        if self._steps and not self.model.optimizer.built:
+        untrained = not int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        if self._steps and untrained:
             total = self._steps * self._epochs
             step = max(STEP, (START - CLOSES_AT) / (CLOSING * total))
             if step > STEP:

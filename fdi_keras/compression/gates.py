@@ -43,7 +43,8 @@ class _WithinLimit(keras.constraints.Constraint):
         self.gate = gate
 
     def __call__(self, value: Any) -> Any:
-        limit = LIMIT / ops.convert_to_tensor(self.gate.speed)
+        # A number, not the variable: within a step of jax an optimizer sees only what it trains.
+        limit = LIMIT / self.gate.speed_now
         return ops.clip(value, -limit, limit)
 
 
@@ -68,6 +69,7 @@ class ChannelGate(keras.layers.Layer):
         self.channels = channels
         self.space = space
         self.random = keras.random.SeedGenerator(seed=None)
+        self.speed_now = 1.0
 
     def build(self, input_shape: Any) -> None:
         self.speed = self.add_weight(
@@ -108,7 +110,12 @@ class ChannelGate(keras.layers.Layer):
         """Change the speed without moving a gate."""
         logits = ops.convert_to_numpy(self.logits())
         self.speed.assign(speed)
+        self.speed_now = float(speed)
         self.position.assign(logits / speed)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        self.speed_now = float(ops.convert_to_numpy(self.speed))
 
     def compute_output_spec(self, signal: Any, training: Any = None) -> Any:
         return keras.KerasTensor((self.channels,), dtype="float32")
