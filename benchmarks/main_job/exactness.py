@@ -24,7 +24,7 @@ def run(settings: Settings) -> list[Row]:
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     # The first property draws most: pruned, not grown again.
-    tried = [int(count) for count in re.findall(r"(\d+) passing examples", done.stdout)]
+    tried = [int(count) for count in re.findall(r"(\d+) passing", done.stdout)]
     networks = max(tried, default=0)
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-200:]
     return [
