@@ -13,6 +13,8 @@ from fdi_keras.compression.gates import gate_widths
 from fdi_keras.errors import NothingToPruneError
 from fdi_keras.networks import find_channel_spaces, read_graph
 
+NORMALIZATIONS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization)
+
 
 def outputs(model, x):
     return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
@@ -28,8 +30,10 @@ def test_pruning_a_random_network_is_exact(data, seed):
     except NothingToPruneError:
         return
     before = outputs(network, x)
+    # Statistics of the open channels are summed in another order than those of all.
+    normalized = any(isinstance(layer, NORMALIZATIONS) for layer in gated.layers)
     for a, b in zip(before, outputs(gated, x), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-5 if normalized else 1e-6)
 
     open_random_gates(gated, seed)
     small = fdi.prune(gated)
