@@ -8,15 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gates import (
-    STEP,
-    UNGATED,
-    ChannelGate,
-    GatedRecurrent,
-    MaskOfTensor,
-    Steering,
-    gate_widths,
-)
+from fdi_keras.compression.gated_layers import UNGATED, GatedRecurrent
+from fdi_keras.compression.gates import STEP, ChannelGate, MaskOfTensor, Steering, gate_widths
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.compression.regularizer import OBJECTIVES, LatencyRegularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError

@@ -9,16 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from fdi_keras.compression.gated_layers import GATED, GatedRecurrent
 from fdi_keras.compression.gated_model import PrunableModel
-from fdi_keras.compression.gates import (
-    GATED,
-    SPREAD,
-    START,
-    ChannelGate,
-    GatedRecurrent,
-    MaskOfTensor,
-    Steering,
-)
+from fdi_keras.compression.gates import SPREAD, START, ChannelGate, MaskOfTensor, Steering
 from fdi_keras.compression.importance import channel_importance
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.errors import NothingToPruneError, UsageError
