@@ -25,7 +25,7 @@ CONTENT = (0.85, 0.95)
 def run(settings: Settings) -> list[Row]:
     rows, inside, kinds_inside = [], [], []
     for kind, model in settings.named.models.items():
-        fresh, count = settings.fresh(kind), len(settings.named.measurements[kind])
+        fresh, count = settings.test(kind), len(settings.named.measurements[kind])
         predicted = predict(settings.named, kind, fresh)
         off = np.abs(predicted / fresh.times - 1)
         limit = MAIN_LIMIT if kind in MAIN else FURTHER_LIMIT

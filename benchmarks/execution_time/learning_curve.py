@@ -1,9 +1,9 @@
 """Part 7: error against measurements and minutes, of a campaign that chooses and of one that goes as it comes.
 
 Both are learned from what they had measured by then, and tested on the same configurations, which
-neither has. The one that chooses is the campaign of part 0 of the named kinds, the other the one of fresh
-configurations, without the sixth of its groups that is tested on. Minutes are of a campaign of this kind
-alone: the time between its measurements, choosing and waiting included.
+neither has. The one that chooses is the campaign of part 0 of the named kinds, the other the long one in the
+order of the design. Minutes are of a campaign of this kind alone: the time between its measurements, choosing
+and waiting included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Curve = list[tuple[int, float, float]]
 def run(settings: Settings) -> list[Row]:
     rows = []
     for kind in MAIN:
-        tested, _ = settings.tested(kind)
+        tested = settings.test(kind)
         curves = {name: _curve(settings, kind, name, tested) for name in ("named", "fresh")}
         for name, way in (("named", "active"), ("fresh", "plain")):
             listed = ", ".join(f"{n}: {error:.1%} ({minutes:.1f} min)" for n, minutes, error in curves[name])
@@ -64,8 +64,6 @@ def _curve(settings: Settings, kind: str, journal: str, tested: Rows) -> Curve:
     rows, minutes = _in_order(settings, kind, journal)
     seen = set(tested.configurations)
     apart = np.array([each not in seen for each in rows.configurations], bool)
-    if journal == "fresh":
-        apart &= ~np.isin(rows.groups, tested.groups)
     rows, minutes = rows[apart], minutes[apart]
     found = []
     for count in dict.fromkeys([*(n for n in POINTS if n < len(rows)), min(len(rows), POINTS[-1])]):

@@ -1,10 +1,10 @@
-"""What the parts share: what was learned, and the fresh measurements that it is tested on."""
+"""What the parts share: what was learned, and the measurements that it is tested on."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,9 @@ PARTS = {
 MAIN = ("conv2d", "depthwise_conv2d", "dense", "lstm_while", "gru_while", "lstm_unrolled", "gru_unrolled")
 FURTHER = ("max_pool2d", "average_pool2d", *REDUCTIONS, *BINARY, "prelu", *ELEMENTWISE, "softmax")
 MAIN_LIMIT, FURTHER_LIMIT = 0.04, 0.06
+
+#: Campaigns of configurations that are tested on: of the main kinds, and of the further ones.
+TESTS = ("test", "test-further")
 
 #: Measurements that should be enough.
 PROBES = 2500
@@ -68,6 +71,12 @@ class Rows:
         return list(zip(*(column.tolist() for column in self.dims.values()), strict=True))
 
 
+def _without(rows: Rows, others: Rows) -> Rows:
+    """Rows of configurations that the others do not have."""
+    seen = set(others.configurations)
+    return rows[np.array([each not in seen for each in rows.configurations], bool)]
+
+
 def rows_of(kind: str, measurements: list[Measurement], overhead_ms: float) -> Rows:
     """Measurements of one kind as columns."""
     full = [KINDS[kind].complete(m.dims) for m in measurements]
@@ -89,7 +98,7 @@ class Settings:
         return self.work / f"{name}.json"
 
     def journal(self, name: str) -> Path:
-        """Of a campaign of part 0: ``"whole"``, ``"named"``, ``"fresh"`` or ``"fresh-further"``."""
+        """Of a campaign of part 0: ``"whole"``, ``"named"``, ``"fresh"`` or one of :data:`TESTS`."""
         return self.work / f"{name}.jsonl"
 
     @cached_property
@@ -121,24 +130,28 @@ class Settings:
         first = sorted(records.measurements, key=lambda index: last[index])[:count]
         return replace(records, measurements={i: records.measurements[i] for i in first})
 
-    @cached_property
-    def _fresh(self) -> list[Records]:
-        return [read_records(self.journal(name)) for name in ("fresh", "fresh-further")]
+    @property
+    def networks_timed(self) -> Path:
+        """Of each round of part 0 the times of the networks."""
+        return self.work / "networks.json"
+
+    def test(self, kind: str) -> Rows:
+        """What is tested on: configurations of another design that the profiles do not hold."""
+        rows = self._measured(TESTS[0] if kind in MAIN else TESTS[1], kind)
+        return _without(rows, known(self.named, kind))
 
     def fresh(self, kind: str) -> Rows:
-        """What is tested on: configurations of another design that the profiles do not hold."""
-        (records,) = [r for r in self._fresh if kind in (r.plan.kinds or ())]
-        mine = [m for _, m in sorted(records.measurements.items()) if m.kind == kind]
-        rows = rows_of(kind, mine, records.overhead_ms or 0.0)
-        seen = set(known(self.named, kind).configurations)
-        return rows[np.array([each not in seen for each in rows.configurations], bool)]
+        """Of a main kind many more, none of them tested on."""
+        return _without(self._measured("fresh", kind), self.test(kind))
 
-    def tested(self, kind: str) -> tuple[Rows, Rows]:
-        """The fresh rows in two parts: a sixth of the groups to test on, and what opponents may have more."""
-        rows = self.fresh(kind)
-        label = np.unique(rows.groups, return_inverse=True)[1].reshape(-1)
-        held = (np.random.default_rng(self.seed).permutation(label.max() + 1) % 6 == 0)[label]
-        return rows[held], rows[~held]
+    def _measured(self, journal: str, kind: str) -> Rows:
+        records = self._records(journal)
+        mine = [m for _, m in sorted(records.measurements.items()) if m.kind == kind]
+        return rows_of(kind, mine, records.overhead_ms or 0.0)
+
+    @cache  # noqa: B019 - settings live as long as the process
+    def _records(self, journal: str) -> Records:
+        return read_records(self.journal(journal))
 
     @cached_property
     def repeatability(self) -> dict[str, float]:

@@ -33,7 +33,7 @@ def _enough(settings: Settings) -> Row:
     """Whether so few measurements are enough for the errors of part 1."""
     off = {}
     for kind in settings.short.models:
-        fresh = settings.fresh(kind)
+        fresh = settings.test(kind)
         off[kind] = float(np.abs(predict(settings.short, kind, fresh) / fresh.times - 1).mean())
     met = [kind for kind, error in off.items() if error <= (MAIN_LIMIT if kind in MAIN else FURTHER_LIMIT)]
     listed = ", ".join(f"{kind} {off[kind]:.1%}" for kind in MAIN)

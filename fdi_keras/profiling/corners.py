@@ -38,6 +38,15 @@ def _corners() -> dict[str, tuple[Mapping[str, int], ...]]:
             _IMAGES, (2, 7, 7, 1, 1, 3), (2, 1, 1, 1, 1, 3), (0, 1, 0, 0, 1, 1), strict=True
         )
     )
+    # Windows of one pixel, and such that leave pixels out between them, run in other ways than all others.
+    pools += (
+        (56, 56, 128, 1, 1, 0),
+        (14, 14, 512, 1, 2, 0),
+        (56, 56, 48, 1, 2, 1),
+        (28, 28, 256, 2, 3, 0),
+        (7, 7, 1024, 2, 3, 1),
+        (32, 32, 64, 1, 1, 1, 2),
+    )
     return {
         "conv2d": _rows(
             "conv2d",
@@ -56,6 +65,11 @@ def _corners() -> dict[str, tuple[Mapping[str, int], ...]]:
             (112, 112, 64, 3, 2, 0, 1),
             (1, 1, 2048, 3, 1, 1, 1),
             (1, 1, 1, 1, 1, 0, 0),
+            (28, 28, 96, 4, 1, 1, 0),
+            (7, 7, 512, 4, 2, 1, 1),
+            (56, 56, 64, 2, 1, 1, 1),
+            (14, 14, 256, 2, 2, 0, 0),
+            (14, 14, 512, 1, 1, 1, 0),
         ),
         "dense": _rows(
             "dense",
