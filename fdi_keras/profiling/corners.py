@@ -32,7 +32,7 @@ def _images(kind: str, *further: tuple[int, ...]) -> tuple[Mapping[str, int], ..
 
 def _corners() -> dict[str, tuple[Mapping[str, int], ...]]:
     """Configurations at the ends of every dimension, so that short campaigns span the range too."""
-    pools = tuple(
+    pools: tuple[tuple[int, ...], ...] = tuple(
         (*image, kernel, stride, padding)
         for image, kernel, stride, padding in zip(
             _IMAGES, (2, 7, 7, 1, 1, 3), (2, 1, 1, 1, 1, 3), (0, 1, 0, 0, 1, 1), strict=True
