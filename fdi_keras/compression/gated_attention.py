@@ -20,7 +20,8 @@ class _MaskedProjection(keras.layers.EinsumDense):
         if self.mask is None:
             return kernel
         kernel = ops.convert_to_tensor(kernel)
-        return kernel * ops.reshape(ops.cast(self.mask, kernel.dtype), (-1, 1, 1))
+        shape = (-1, *(1 for _ in kernel.shape[1:]))
+        return kernel * ops.reshape(ops.cast(self.mask, kernel.dtype), shape)
 
 
 @keras.saving.register_keras_serializable(package="fdi_keras")

@@ -54,7 +54,8 @@ def _give_masks(cell: Any) -> None:
     for name in ("kernel", "recurrent_kernel"):
         if name in cell.__dict__:  # it is built already
             cell.__dict__[f"_{name}"] = cell.__dict__.pop(name)
-    cell.__class__ = _masked(type(cell))
+    plain: Any = type(cell)
+    cell.__class__ = _masked(plain)
 
 
 class GatedRecurrent:
@@ -100,6 +101,7 @@ class GatedRecurrent:
         if not several:
             return keras.KerasTensor(shapes, dtype=dtype)
         return [keras.KerasTensor(shape, dtype=dtype) for shape in shapes]
+
 
 @keras.saving.register_keras_serializable(package="fdi_keras")
 class GatedLSTM(GatedRecurrent, keras.layers.LSTM):

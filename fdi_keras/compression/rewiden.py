@@ -97,7 +97,7 @@ def _sources(spaces: ChannelSpaces, carrier: Carrier, source: dict[str, np.ndarr
     if numbers is None:
         return None
     try:
-        segments = spaces.segments(numbers)
+        segments = spaces.segments(numbers, spaces.copies[carrier])
     except ValueError:
         return np.arange(len(numbers))
     found = [np.empty(0, int)]

@@ -42,6 +42,9 @@ class Channels(Protocol):
     def tie(self, a: np.ndarray, b: np.ndarray) -> None:
         """Channels that can only be removed together, one by one."""
 
+    def bundle(self, channels: np.ndarray, rows: np.ndarray) -> None:
+        """Each row of ``rows`` stands side by side on an axis and is removed with the channel of that row."""
+
     def keep(self, channels: np.ndarray | None, reason: str) -> None:
         """Channels that cannot be removed."""
 
@@ -128,7 +131,7 @@ def _grouped(channels: Channels, call: Call, groups: int) -> None:
     channels.make(made, call.name)
     read, written = (channels.of(value).reshape(groups, -1) for value in (source, made))
     for side in (read, written):
-        channels.tie(np.repeat(read[:, 0], side.shape[1]), side.ravel())
+        channels.bundle(read[:, 0], side)
 
 
 def _embedding(channels: Channels, call: Call) -> str | None:
@@ -224,13 +227,16 @@ def _group_normalization(channels: Channels, call: Call) -> str | None:
     problem = _by_axis(channels, call)
     if problem is None and call.layer.groups > 0:
         read = channels.of(call.inputs[0]).reshape(call.layer.groups, -1)
-        channels.tie(np.repeat(read[:, 0], read.shape[1]), read.ravel())
+        channels.bundle(read[:, 0], read)
     return problem
 
 
 def _depthwise(channels: Channels, call: Call) -> str | None:
-    read = channels.of(call.inputs[0])
-    channels.carry(call.outputs[0], np.repeat(read, call.layer.depth_multiplier))
+    if call.layer.depth_multiplier == 1:
+        return _channelwise(channels, call)
+    read, made = channels.of(call.inputs[0]), call.outputs[0]
+    channels.make(made, call.name)
+    channels.bundle(read, channels.of(made).reshape(len(read), -1))
     return None
 
 

@@ -89,11 +89,13 @@ class ChannelSpaces:
         offsets: number of each space's channel 0; ``(len(spaces),)``.
         of_value: for each value of the graph, the channel numbers along its last axis, or
             ``None`` where the last axis does not carry channels; and those of the parts of calls.
+        copies: for each of these, which one it is of those that stand side by side for its channel.
     """
 
     spaces: list[ChannelSpace]
     offsets: np.ndarray
     of_value: dict[Carrier, np.ndarray | None]
+    copies: dict[Carrier, np.ndarray] = field(default_factory=dict)
     _position: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,8 +148,12 @@ class ChannelSpaces:
             found[name] = found.get(name, 0) + times * segment.repeats
         return found
 
-    def segments(self, numbers: np.ndarray | None) -> list[Segment]:
+    def segments(self, numbers: np.ndarray | None, copies: np.ndarray | None = None) -> list[Segment]:
         """The spaces that follow each other along an axis with these channel numbers.
+
+        Args:
+            copies: of these channels. They tell a space of one channel that stands there several times, as
+                of a flattened image, from one that is repeated.
 
         Raises:
             ValueError: spaces are interleaved. No space that can be narrowed is.
@@ -159,6 +165,9 @@ class ChannelSpaces:
             space = int(np.searchsorted(self.offsets, numbers[start], side="right")) - 1
             width = self.spaces[space].width
             ahead = numbers[start : start + end // width + 1] != numbers[start]
+            if width == 1 and copies is not None:
+                ahead |= copies[start : start + len(ahead)] == copies[start]
+                ahead[0] = False
             repeats = int(ahead.argmax()) if ahead.any() else (end - start) // width
             block = numbers[start : start + width * repeats]
             if len(block) < width * repeats:
@@ -201,6 +210,7 @@ class _Finder:
         self.shapes = graph.shapes
         self.count = 0
         self.channels: dict[Carrier, np.ndarray | None] = {}
+        self.copies = np.zeros(0, int)
         self.ties: list[tuple[np.ndarray, np.ndarray]] = []
         self.kept: list[tuple[np.ndarray, str]] = []
         self.producers: list[tuple[np.ndarray, str, str]] = []
@@ -267,12 +277,13 @@ class _Finder:
             self.tie(self.of(value), self.of(before))
             if type(call.layer) in (*MIXING, *RECURRENT, L.Bidirectional, L.MultiHeadAttention):
                 self.consume(self.of(value), call.name)
-        for carrier, before in zip(sides(call).values(), sides(first).values(), strict=True):
-            if isinstance(carrier, tuple) and before in self.channels:
-                self.carry(carrier, self.of(before))
+        # A channelwise layer on another image: the channels, but not once for every pixel.
         for value, before in zip(call.outputs, first.outputs, strict=True):
-            # A channelwise layer on another image: the channels, but not once for every pixel.
             self.carry(value, self.of(before))
+        for side, own in sides(call).items():
+            same = sides(first)[side]
+            if isinstance(own, tuple) and same in self.channels:
+                self.carry(own, self.of(same))
         return None
 
     def of(self, carrier: Carrier) -> np.ndarray:
@@ -290,6 +301,7 @@ class _Finder:
             return None
         made = np.arange(self.count, self.count + width)
         self.count += width
+        self.copies = np.concatenate([self.copies, np.zeros(width, int)])
         self.channels[carrier] = made
         self.producers.append((made, producer, sort))
         return made
@@ -308,6 +320,11 @@ class _Finder:
         if len(a) != len(b):
             raise AssertionError("tied tensors have different channel counts")
         self.ties.append((a, b))
+
+    def bundle(self, channels: np.ndarray, rows: np.ndarray) -> None:
+        each = rows.shape[1]
+        self.copies[rows] = self.copies[channels][:, None] * each + np.arange(each)
+        self.tie(np.repeat(channels, each), rows.ravel())
 
     # Grouping
 
@@ -334,7 +351,8 @@ class _Finder:
         sorts = [self.producers[min(made_by)][2] for made_by, _ in ordered]
         self._annotate(spaces, space_of[root], sorts)
         of_value = {v: None if c is None else number[root[c]] for v, c in self.channels.items()}
-        found = ChannelSpaces(spaces, np.asarray(offsets, int), of_value)
+        copies = {v: self.copies[c] for v, c in self.channels.items() if c is not None}
+        found = ChannelSpaces(spaces, np.asarray(offsets, int), of_value, copies)
         for numbers in of_value.values():
             try:
                 found.segments(numbers)

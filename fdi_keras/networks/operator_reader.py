@@ -164,9 +164,7 @@ class OperatorReader:
             self._parts[-self._made] = (part, axis)
         return -self._made
 
-    def by_part(
-        self, value: int, describe: Callable[[Shape], Described | None]
-    ) -> dict[str, Carrier]:
+    def by_part(self, value: int, describe: Callable[[Shape], Described | None]) -> dict[str, Carrier]:
         """Which dimensions of an operator on a value within a layer grow with a part of the layer."""
         if value not in self._parts:
             return {}
