@@ -11,6 +11,7 @@ from synthetic_devices import leaf, model_of, profile_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.regain import Origin, rebuild_at
+from fdi_keras.devices import open_device
 from fdi_keras.networks import find_channel_spaces, read_graph
 from fdi_keras.operators import KINDS
 
@@ -201,6 +202,19 @@ def test_a_unit_that_comes_back_to_a_single_one_goes_to_both_directions():
     np.testing.assert_allclose(outputs(model, x)[0], outputs(grown, x)[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("unroll", [False, True])
+def test_both_directions_are_exported(unroll):
+    inputs = keras.Input((STEPS, FEATURES))
+    x = L.Bidirectional(L.LSTM(4, return_sequences=True), name="first")(inputs)
+    model = keras.Model(inputs, L.Dense(2)(L.Bidirectional(L.GRU(5), merge_mode="sum", name="second")(x)))
+    randomize(model, 4)
+    small = fdi.apply_widths(model, {"first": 2, "second": 3})
+    x = np.random.default_rng(0).normal(size=(1, STEPS, FEATURES)).astype("float32")
+    with open_device().open() as runner:
+        exported = runner.run(fdi.export_litert(small, unroll=unroll), [x])[0]
+    np.testing.assert_allclose(exported, outputs(small, x)[0], atol=1e-4)
+
+
 def test_a_layer_in_both_directions_that_is_shared_is_cut_once():
     first, second = keras.Input((STEPS, FEATURES)), keras.Input((STEPS, FEATURES))
     before, both = L.Dense(5, name="before"), L.Bidirectional(L.GRU(4), name="both")
@@ -272,7 +286,7 @@ def test_training_closes_units_and_meets_a_target(jit):
     profile = profile_of({k: model_of(k, leaf(1e-3, flops=1e-6)) for k in KINDS})
     sequence = keras.Input((STEPS, FEATURES))
     x = L.LSTM(16, return_sequences=True, name="first", dropout=0.1, use_cudnn=False)(sequence)
-    x = L.GRU(16, name="second", use_cudnn=False)(x)
+    x = L.Bidirectional(L.GRU(8, use_cudnn=False), name="second")(x)
     model = fdi.prunable(keras.Model(sequence, L.Dense(2, activation="softmax")(x)))
     start = fdi.predict_latency(model, profile).total_ms
     model.compile(
