@@ -8,93 +8,23 @@ cannot be followed. A layer that no rule knows keeps all channels that it meets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from fdi_keras.networks import sequence_rules
+from fdi_keras.networks.channels import (
+    MIXING_ACTIVATION,
+    Channels,
+    Rule,
+    elementwise_activation,
+    label,
+)
 from fdi_keras.networks.graph import Call
-from fdi_keras.networks.sides import ATTENDED, Carrier, attended, part
 
 L = keras.layers
-
-
-class Channels(Protocol):
-    """What a rule sees of the network, and what it may say."""
-
-    shapes: dict[int, tuple[int | None, ...]]
-
-    def of(self, carrier: Carrier) -> np.ndarray:
-        """Numbers of the channels along the last axis of a value, or of a part."""
-
-    def make(
-        self, carrier: Carrier, producer: str, width: int | None = None, sort: str = ""
-    ) -> np.ndarray | None:
-        """The call makes new channels, as many as a value has on its last axis, or ``width``.
-
-        ``sort`` tells them from others that the call makes. Returns them; None of a value that has none.
-        """
-
-    def carry(self, carrier: Carrier, channels: np.ndarray) -> None:
-        """These are the channels along the last axis of a value, or of a part."""
-
-    def tie(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Channels that can only be removed together, one by one."""
-
-    def bundle(self, channels: np.ndarray, rows: np.ndarray) -> None:
-        """Each row of ``rows`` stands side by side on an axis and is removed with the channel of that row."""
-
-    def keep(self, channels: np.ndarray | None, reason: str) -> None:
-        """Channels that cannot be removed."""
-
-    def consume(self, channels: np.ndarray, consumer: str) -> None:
-        """The call mixes these: a gate in front of it closes them."""
-
-
-#: Follows one call; returns why its channels cannot be followed, or None.
-Rule = Callable[[Channels, Call], str | None]
-
-#: Activations that read one element at a time, by the name Keras serializes them under.
-ELEMENTWISE_ACTIVATIONS = frozenset(
-    (
-        *("linear", "relu", "relu6", "sigmoid", "tanh", "silu", "swish", "hard_silu", "hard_swish"),
-        *("hard_sigmoid", "gelu", "elu", "selu", "softplus", "softsign", "exponential", "leaky_relu"),
-        *("celu", "mish", "log_sigmoid", "hard_tanh", "tanh_shrink", "squareplus", "sparse_plus"),
-    )
-)
-
-
-def label(call: Call) -> str:
-    """A call in words, for reasons."""
-    what = "layer" if isinstance(call.layer, L.Layer) else "operation"
-    return f"{what} {call.name!r} ({type(call.layer).__name__})"
-
-
-def activation_name(activation: Any) -> str:
-    """The name under which Keras knows an activation function; "?" for functions of the user's own."""
-    if activation is None:
-        return "linear"
-    if isinstance(activation, L.Layer):
-        return type(activation).__name__
-    name = getattr(activation, "__name__", "?")
-    return name if getattr(keras.activations, name, None) is activation else "?"
-
-
-def elementwise_activation(activation: Any) -> bool:
-    """Whether an activation reads one element at a time."""
-    return activation is None or activation_name(activation) in ELEMENTWISE_ACTIVATIONS
-
-
-def values_read(call: Call) -> list[int]:
-    """Inputs of a call whose channels matter: numbers of words have none, nor has a mask."""
-    if type(call.layer) is L.Embedding:
-        return []
-    if type(call.layer) is L.MultiHeadAttention:
-        return list(attended(call).values())
-    mask = call.arguments[1].get("mask") if type(call.layer) in (*RECURRENT, L.Bidirectional) else None
-    masking = None if mask is None else call.value_of.get(id(mask))
-    return [value for value in call.inputs if value != masking]
 
 
 def rule_of(layer: Any) -> Rule | None:
@@ -136,71 +66,6 @@ def _grouped(channels: Channels, call: Call, groups: int) -> None:
 
 def _embedding(channels: Channels, call: Call) -> str | None:
     channels.make(call.outputs[0], call.name)
-    return None
-
-
-def units_of(layer: Any) -> int:
-    """How many units a recurrent layer has; one that convolves calls them filters."""
-    return layer.filters if hasattr(layer, "filters") else layer.units
-
-
-def _recurrent(channels: Channels, call: Call) -> str | None:
-    return _steps(channels, call, call.outputs[0], call.layer)
-
-
-def _steps(channels: Channels, call: Call, carrier: Carrier, *layers: Any) -> str | None:
-    """Units are made, and read again at the next step. States that a layer is given are its own units."""
-    width = units_of(layers[0])
-    states = [channels.of(value) for value in values_read(call)[1:]]
-    if any(len(state) != width for state in states):
-        return f"{label(call)} is given something else than its states"
-    channels.consume(channels.of(call.inputs[0]), call.name)
-    channels.make(carrier, call.name, width)
-    units = channels.of(carrier)
-    channels.consume(units, call.name)
-    for state in states:
-        channels.tie(units, state)
-    for value in call.outputs[1:]:
-        channels.carry(value, units)
-    names = ("activation", "recurrent_activation")
-    if not all(elementwise_activation(getattr(layer, name, None)) for layer in layers for name in names):
-        channels.keep(units, MIXING_ACTIVATION.format(label(call)))
-    return None
-
-
-def _bidirectional(channels: Channels, call: Call) -> str | None:
-    """Both directions keep the same units: Keras derives the shape of the output from the forward one alone."""
-    layer, carrier = call.layer, part(call, "units")
-    ways = (layer.forward_layer, layer.backward_layer)
-    for way in ways:
-        if type(way) not in RECURRENT:
-            return f"{label(call)} wraps {type(way).__name__}, which is not known to pass channels on"
-        if getattr(way, "data_format", "channels_last") == "channels_first":
-            return f"{label(call)} has data_format channels_first"
-    if units_of(ways[0]) != units_of(ways[1]):
-        return f"{label(call)} has different numbers of units in its directions"
-    problem = _steps(channels, call, carrier, *ways)
-    if problem is None:
-        units = channels.of(carrier)
-        channels.carry(call.outputs[0], np.tile(units, 2) if layer.merge_mode == "concat" else units)
-    return problem
-
-
-def _attention(channels: Channels, call: Call) -> str | None:
-    """Heads do not read each other: each is removed with its share of all projections."""
-    layer, read = call.layer, attended(call)
-    if len(read) < len(ATTENDED):
-        return f"{label(call)} attends to an array"
-    for value in dict.fromkeys(read.values()):
-        channels.consume(channels.of(value), call.name)
-    channels.make(call.outputs[0], call.name)
-    channels.make(part(call, "heads"), call.name, layer.num_heads, "heads")
-    heads = channels.of(part(call, "heads"))
-    channels.consume(heads, call.name)
-    for scores in call.outputs[1:]:
-        reason = f"{label(call)} returns the scores of each head"
-        channels.keep(heads, reason)
-        channels.keep(channels.make(scores, call.name), reason)
     return None
 
 
@@ -336,9 +201,6 @@ MIXING = (
     *(L.SeparableConv1D, L.SeparableConv2D, L.Dense),
 )
 
-#: Layers whose units also read each other, one step later.
-RECURRENT = (L.LSTM, L.GRU, L.SimpleRNN, L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM3D)
-
 _CHANNELWISE = (
     *(
         L.ReLU,
@@ -369,9 +231,7 @@ _MERGING = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
 
 _RULES: dict[type, Rule] = {
     **dict.fromkeys(MIXING, _mixing),
-    **dict.fromkeys(RECURRENT, _recurrent),
-    L.Bidirectional: _bidirectional,
-    L.MultiHeadAttention: _attention,
+    **sequence_rules.RULES,
     **dict.fromkeys(_CHANNELWISE, _channelwise),
     **dict.fromkeys(_MERGING, _merging),
     **dict.fromkeys((L.DepthwiseConv1D, L.DepthwiseConv2D), _depthwise),
@@ -425,5 +285,3 @@ _BY_NAME: dict[str, Rule] = {
     "Transpose": _transpose,
     "GetItem": _item,
 }
-
-MIXING_ACTIVATION = "{} has an activation that reads several channels at once"

@@ -26,13 +26,12 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from fdi_keras.networks.channel_rules import (
-    MIXING,
+from fdi_keras.networks.channel_rules import MIXING, rule_of
+from fdi_keras.networks.channels import (
     MIXING_ACTIVATION,
     RECURRENT,
     elementwise_activation,
     label,
-    rule_of,
     values_read,
 )
 from fdi_keras.networks.graph import Call, Graph

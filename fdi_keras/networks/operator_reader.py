@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from fdi_keras.networks import described as d
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.described import Described, Shape
 from fdi_keras.networks.graph import Call, Graph
 from fdi_keras.networks.sides import Carrier

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.graph import Call, Graph
 from fdi_keras.networks.sides import Carrier, part
 
