@@ -80,6 +80,8 @@ def _attention(channels: Channels, call: Call) -> str | None:
     channels.make(part(call, "heads"), call.name, layer.num_heads, "heads")
     heads = channels.of(part(call, "heads"))
     channels.consume(heads, call.name)
+    if layer.num_heads == 1:  # with more, it becomes other operators than it is read as
+        channels.keep(heads, f"{label(call)} has a single head")
     for scores in call.outputs[1:]:
         reason = f"{label(call)} returns the scores of each head"
         channels.keep(heads, reason)

@@ -89,7 +89,7 @@ def test_an_encoder_is_pruned_exactly_and_exported(tmp_path):
     small = fdi.prune(gated)
     assert_equal(gated, small, x)
     kept = {name: int(np.count_nonzero(gate.values())) for name, gate in gated.gates.items()}
-    assert widths_of(find_channel_spaces(read_graph(small))) == kept
+    assert {s.name: s.width for s in find_channel_spaces(read_graph(small)) if s.name in kept} == kept
     assert all(type(layer).__module__.startswith("keras.") for layer in small.layers)
     assert small.get_layer("attention0").num_heads == kept["attention0:heads"] < 4
     assert small.get_layer("attention0").key_dim == 3
@@ -316,6 +316,31 @@ def test_growth_is_never_slower():
     assert after <= before * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("with_origin", [False, True])
+def test_a_single_head_stays_alone(with_origin):
+    """More heads need transpositions, which a network with one head does not have: its prices do not know them."""
+    model = encoder()
+    small = fdi.apply_widths(model, {"attention0:heads": 1, "attention1:heads": 2})
+    spaces = find_channel_spaces(read_graph(small))
+    assert "single head" in spaces["attention0:heads"].kept
+    free = profile_of({kind: model_of(kind, leaf(1e-3)) for kind in KINDS})
+    grown = fdi.grow(small, free, origin=model if with_origin else None, report=None)
+    assert grown.get_layer("attention0").num_heads == 1
+    assert grown.get_layer("attention1").num_heads > 2
+    before, after = (fdi.predict_latency(m, free).total_ms for m in (small, grown))
+    assert after == pytest.approx(before)
+
+
+def test_a_single_head_is_never_slower_than_it_was_predicted_to_be():
+    model, profile = encoder(), full_device()
+    graph = read_graph(model)
+    spaces = find_channel_spaces(graph)
+    plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
+    widths = np.array([1.0 if s.name.endswith(":heads") else s.width for s in spaces])
+    small = fdi.apply_widths(model, {"attention0:heads": 1, "attention1:heads": 1})
+    assert fdi.predict_latency(small, profile).total_ms <= float(plan.predict_ms(widths))
+
+
 # Time
 
 
@@ -348,16 +373,17 @@ def assert_priced(model, kept):
 
 
 def test_training_closes_heads_and_meets_a_target():
-    profile = full_device()
+    keras.utils.set_random_seed(0)
+    profile = profile_of({kind: model_of(kind, leaf(1e-6, flops=1e-6)) for kind in KINDS})
     model = fdi.prunable(encoder(blocks=1))
     start = fdi.predict_latency(model, profile).total_ms
     model.compile(
         keras.optimizers.Adam(1e-2),
         loss="mse",
-        regularizer=fdi.LatencyRegularizer(profile, target_ms=0.97 * start),
+        regularizer=fdi.LatencyRegularizer(profile, target_ms=0.6 * start),
     )
     x = sequences((STEPS, FEATURES), count=64)
-    model.fit(x, np.zeros((64, 3), "float32"), epochs=25, batch_size=16, verbose=0)
+    model.fit(x, np.zeros((64, 3), "float32"), epochs=30, batch_size=16, verbose=0)
     small = fdi.prune(model)
-    assert fdi.predict_latency(small, profile).total_ms <= 0.98 * start
+    assert fdi.predict_latency(small, profile).total_ms <= 0.65 * start
     assert_equal(model, small, x)
