@@ -1,25 +1,39 @@
 """Keras's layers with a mask: what reads channels through a gate.
 
 Kernels are multiplied by the mask along their input channels, which is the same arithmetic as
-multiplying the feature map. ``folded`` gives the weights with which the plain layer computes the same.
+multiplying the feature map. Layers that read several kinds of channels have files of their own.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
-import numpy as np
+
+from fdi_keras.compression.gated_attention import GatedMultiHeadAttention
+from fdi_keras.compression.gated_recurrent import (
+    GatedBidirectional,
+    GatedConvLSTM1D,
+    GatedConvLSTM2D,
+    GatedConvLSTM3D,
+    GatedGRU,
+    GatedLSTM,
+    GatedSimpleRNN,
+)
 
 ops = keras.ops
+
+#: The masks of layers that are called as ``layer(inputs, mask)``; to others they are given by name.
+POSITIONAL = {"input": "mask"}
 
 
 class _GatedLayer:
     """What gated layers share: they are called as ``layer(inputs, mask)``, mask ``(in_channels,)``."""
 
-    #: The weight that the mask belongs to, and whether its input channels are its last axis; else they
-    #: are the last but one. None: no weight can hold the mask.
-    mixing_weight: int | None = 0
+    #: Sides of a call (see :mod:`fdi_keras.networks.sides`) whose masks are given, by argument.
+    masks: ClassVar[dict[str, str]] = POSITIONAL
+
+    #: Whether input channels are the kernel's last axis; else they are the last but one.
     input_channels_last = False
 
     def build(self, inputs_shape: Any, mask_shape: Any = None) -> None:
@@ -28,14 +42,6 @@ class _GatedLayer:
     def compute_output_spec(self, inputs: Any, mask: Any) -> Any:
         shape = self.compute_output_shape(inputs.shape)  # type: ignore[attr-defined]
         return keras.KerasTensor(shape, dtype=self.compute_dtype)  # type: ignore[attr-defined]
-
-    @classmethod
-    def folded(cls, weights: list[np.ndarray], mask: np.ndarray) -> list[np.ndarray]:
-        """Weights of the plain layer that computes the same at inference."""
-        if cls.mixing_weight is None:
-            return weights
-        spread = mask if cls.input_channels_last else mask[:, None]
-        return [w * spread if i == cls.mixing_weight else w for i, w in enumerate(weights)]
 
     def _gated(self, kernel: Any, mask: Any) -> Any:
         kernel = ops.convert_to_tensor(kernel)
@@ -115,8 +121,6 @@ class GatedDense(_GatedLayer, keras.layers.Dense):
 class _GatedSeparableConvolution(_GatedLayer):
     """A separable convolution: its pointwise half is what mixes."""
 
-    mixing_weight = 1
-
     def call(self, inputs: Any, mask: Any) -> Any:
         layer: Any = self
         outputs = ops.separable_conv(
@@ -146,8 +150,6 @@ class _GatedNormalization(_GatedLayer):
 
     So it computes what the same layer computes over the channels that pruning leaves.
     """
-
-    mixing_weight = None
 
     def _mean(self, values: Any, is_open: Any) -> Any:
         return ops.sum(values * is_open, axis=-1, keepdims=True) / ops.sum(is_open)
@@ -182,123 +184,6 @@ class GatedRMSNormalization(_GatedNormalization, keras.layers.RMSNormalization):
         return ops.cast(outputs * ops.cast(self.scale, "float32"), self.compute_dtype)
 
 
-class _MaskedCell:
-    """A cell of a recurrent layer whose kernels are multiplied by masks while its layer is called.
-
-    Whatever executes the steps, Keras's loop or a backend's own, asks the cell for its kernels.
-    """
-
-    in_mask: Any = None
-    unit_mask: Any = None
-
-    @property
-    def kernel(self) -> Any:
-        return _rows_masked(self._kernel, self.in_mask)
-
-    @kernel.setter
-    def kernel(self, value: Any) -> None:
-        self._kernel = value
-
-    @property
-    def recurrent_kernel(self) -> Any:
-        return _rows_masked(self._recurrent_kernel, self.unit_mask)
-
-    @recurrent_kernel.setter
-    def recurrent_kernel(self, value: Any) -> None:
-        self._recurrent_kernel = value
-
-
-def _rows_masked(kernel: Any, mask: Any) -> Any:
-    if mask is None:
-        return kernel
-    kernel = ops.convert_to_tensor(kernel)
-    return kernel * ops.cast(mask, kernel.dtype)[:, None]
-
-
-class _MaskedLSTMCell(_MaskedCell, keras.layers.LSTMCell):
-    """LSTMCell with masks."""
-
-
-class _MaskedGRUCell(_MaskedCell, keras.layers.GRUCell):
-    """GRUCell with masks."""
-
-
-class _MaskedSimpleRNNCell(_MaskedCell, keras.layers.SimpleRNNCell):
-    """SimpleRNNCell with masks."""
-
-
-class GatedRecurrent:
-    """A recurrent layer called with the masks of what it reads: its input, and its own units a step before.
-
-    Either may be left out. A closed unit is still computed, but nobody reads it any more.
-    """
-
-    masked_cell: type
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        # The constructor of the layer makes the cell from its own arguments; only its class is another.
-        self.cell.__class__ = self.masked_cell  # type: ignore[attr-defined]
-
-    def call(
-        self,
-        sequences: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: Any = False,
-        in_mask: Any = None,
-        unit_mask: Any = None,
-    ) -> Any:
-        cell = self.cell  # type: ignore[attr-defined]
-        cell.in_mask, cell.unit_mask = in_mask, unit_mask
-        try:
-            return super().call(  # type: ignore[misc]
-                sequences, initial_state=initial_state, mask=mask, training=training
-            )
-        finally:
-            cell.in_mask = cell.unit_mask = None
-
-    def compute_output_spec(self, sequences: Any, initial_state: Any = None, **_: Any) -> Any:
-        shapes = self.compute_output_shape(sequences.shape)  # type: ignore[attr-defined]
-        dtype = self.compute_dtype  # type: ignore[attr-defined]
-        several = isinstance(shapes[0], (tuple, list))
-        if not several:
-            return keras.KerasTensor(shapes, dtype=dtype)
-        return [keras.KerasTensor(shape, dtype=dtype) for shape in shapes]
-
-    @classmethod
-    def folded(
-        cls, weights: list[np.ndarray], in_mask: np.ndarray | None, unit_mask: np.ndarray | None
-    ) -> list[np.ndarray]:
-        """Weights of the plain layer that computes the same at inference."""
-        masks = (in_mask, unit_mask)
-        return [
-            w if i > 1 or masks[i] is None else w * np.asarray(masks[i])[:, None]
-            for i, w in enumerate(weights)
-        ]
-
-
-@keras.saving.register_keras_serializable(package="fdi_keras")
-class GatedLSTM(GatedRecurrent, keras.layers.LSTM):
-    """LSTM with masks."""
-
-    masked_cell = _MaskedLSTMCell
-
-
-@keras.saving.register_keras_serializable(package="fdi_keras")
-class GatedGRU(GatedRecurrent, keras.layers.GRU):
-    """GRU with masks."""
-
-    masked_cell = _MaskedGRUCell
-
-
-@keras.saving.register_keras_serializable(package="fdi_keras")
-class GatedSimpleRNN(GatedRecurrent, keras.layers.SimpleRNN):
-    """SimpleRNN with masks."""
-
-    masked_cell = _MaskedSimpleRNNCell
-
-
 #: The gated class of each layer that mixes channels, and back.
 GATED: dict[type, type] = {
     keras.layers.Conv1D: GatedConv1D,
@@ -315,5 +200,10 @@ GATED: dict[type, type] = {
     keras.layers.LSTM: GatedLSTM,
     keras.layers.GRU: GatedGRU,
     keras.layers.SimpleRNN: GatedSimpleRNN,
+    keras.layers.ConvLSTM1D: GatedConvLSTM1D,
+    keras.layers.ConvLSTM2D: GatedConvLSTM2D,
+    keras.layers.ConvLSTM3D: GatedConvLSTM3D,
+    keras.layers.Bidirectional: GatedBidirectional,
+    keras.layers.MultiHeadAttention: GatedMultiHeadAttention,
 }
 UNGATED: dict[type, type] = {gated: plain for plain, gated in GATED.items()}

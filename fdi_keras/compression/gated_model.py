@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gated_layers import UNGATED, GatedRecurrent
+from fdi_keras.compression.gated_layers import POSITIONAL, UNGATED
 from fdi_keras.compression.gates import STEP, ChannelGate, MaskOfTensor, Steering, gate_widths
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.compression.regularizer import OBJECTIVES, LatencyRegularizer
@@ -17,6 +17,7 @@ from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators
+from fdi_keras.networks.layer_widths import axes_of
 
 ops = keras.ops
 
@@ -265,7 +266,7 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
     graph = read_graph(model)
     made: dict[int, Any] = {}
     masks: dict[int, np.ndarray] = {}
-    pairs: list[tuple[Any, Any, tuple[Any, ...]]] = []
+    pairs: list[tuple[Any, Any, dict[str, np.ndarray]]] = []
 
     def build(call: Call, tensors: dict[int, Any]) -> list[Any]:
         layer = call.layer
@@ -281,31 +282,43 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
             )
             return [None]
         known = id(layer) in made
-        mask: tuple[Any, ...] = ()
-        if isinstance(layer, GatedRecurrent):
+        given: dict[str, np.ndarray] = {}
+        if type(layer) in UNGATED:
             plain = copy_with(call, made, {}, UNGATED[type(layer)])
-            results = call.apply(partial(_without_masks, plain), tensors)
-            given = (call.arguments[1].get(name) for name in ("in_mask", "unit_mask"))
-            mask = tuple(None if each is None else masks[call.value_of[id(each)]] for each in given)
-        elif type(layer) in UNGATED:
-            plain = copy_with(call, made, {}, UNGATED[type(layer)])
-            results = [plain(tensors[call.inputs[0]])]
-            mask = (masks[call.inputs[1]],)
+            arguments: dict[str, str] = type(layer).masks
+            if arguments == POSITIONAL:
+                results = [plain(tensors[call.inputs[0]])]
+                given = {"input": masks[call.inputs[1]]}
+            else:
+                results = call.apply(partial(_without, plain, set(arguments.values())), tensors)
+                of_side = {side: call.arguments[1].get(name) for side, name in arguments.items()}
+                given = {s: masks[call.value_of[id(m)]] for s, m in of_side.items() if m is not None}
         else:
             plain = copy_layer(call, made)
             results = call.apply(plain, tensors)
         if not known and isinstance(plain, keras.layers.Layer) and plain is not layer:
-            pairs.append((layer, plain, mask))
+            pairs.append((layer, plain, given))
         return results
 
     plain_model = graph.rebuild(build)
-    for old, new, mask in pairs:
+    for old, new, given in pairs:
         new.trainable = old.trainable
         if weights:
-            values = old.get_weights()
-            new.set_weights(type(old).folded(values, *mask) if mask else values)
+            new.set_weights(_folded(new, old.get_weights(), given))
     return plain_model
 
 
-def _without_masks(layer: Any, *args: Any, in_mask: Any = None, unit_mask: Any = None, **kwargs: Any) -> Any:
-    return layer(*args, **kwargs)
+def _without(layer: Any, names: set[str], *args: Any, **kwargs: Any) -> Any:
+    """Call a layer without some of the arguments."""
+    return layer(*args, **{name: value for name, value in kwargs.items() if name not in names})
+
+
+def _folded(layer: Any, weights: list[np.ndarray], masks: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Weights with which the plain layer computes at inference what the gated one does; masks by side."""
+    folded = list(weights)
+    for number, weight in enumerate(weights):
+        for axis in axes_of(layer, number):
+            if axis.role == "reads" and axis.of in masks:
+                shape = [-1 if other == axis.number else 1 for other in range(weight.ndim)]
+                folded[number] = folded[number] * masks[axis.of].reshape(shape)
+    return folded

@@ -98,13 +98,11 @@ def grow(
     plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
     source = Origin.of(small, spaces, origin) if origin is not None else None
     now = plan.full_widths
-    upper = (
-        source.widths
-        if source
-        else np.array([_reach(s.width) if s.kept is None else s.width for s in spaces])
-    )
+    movable = [s.kept is None for s in spaces]
+    reach = source.widths if source else np.array([_reach(s.width) for s in spaces])
+    upper = np.where(movable, reach, now)
     ranking = source.ranking if source else own_ranking(graph, spaces, upper)
-    search = WidthSearch(plan, ranking, np.where([s.kept is None for s in spaces], 1, now), upper)
+    search = WidthSearch(plan, ranking, np.where(movable, 1, now), upper)
 
     def build(widths: np.ndarray) -> tuple[keras.Model, dict[str, np.ndarray]]:
         return rebuild_at(graph, spaces, widths, source, ranking)

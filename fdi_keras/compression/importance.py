@@ -23,6 +23,7 @@ from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpace, ChannelSpaces
 from fdi_keras.networks.graph import Graph
 from fdi_keras.networks.layer_widths import axes_of
+from fdi_keras.networks.sides import sides
 
 L = keras.layers
 
@@ -157,22 +158,23 @@ def _strength_by(criterion: str, graph: Graph, spaces: ChannelSpaces) -> np.ndar
         if id(layer) in done or not getattr(layer, "weights", None):
             continue
         done.add(id(layer))
-        channels_in, made = (spaces.of_value[value[0]] for value in (call.inputs, call.outputs))
+        met = {side: spaces.of_value.get(carrier) for side, carrier in sides(call).items()}
         for number, weight in enumerate(layer.weights):
             axes = axes_of(layer, number)
             if not any(axis.role == "makes" for axis in axes):
                 continue
             kernel = keras.ops.convert_to_numpy(weight)
             for axis in axes:
-                channels = channels_in if axis.of == "input" else made
+                channels = met.get(axis.of)
                 if channels is not None:
                     norms = _relative(kernel, axis.number, power).reshape(axis.blocks, -1).mean(axis=0)
                     np.add.at(read if axis.role == "reads" else driven, channels, norms)
-        if type(layer) in _SCALING and layer.scale and channels_in is not None:
+        normalized = met.get("input")
+        if type(layer) in _SCALING and layer.scale and normalized is not None:
             gamma = np.abs(keras.ops.convert_to_numpy(layer.gamma))
-            if len(gamma) == len(channels_in):
-                np.add.at(scaled, channels_in, gamma)
-                has_scale[channels_in] = True
+            if len(gamma) == len(normalized):
+                np.add.at(scaled, normalized, gamma)
+                has_scale[normalized] = True
     if criterion == "weights":
         return np.where(has_scale, scaled, driven) * read
     return np.where(has_scale, scaled, driven) if criterion == "scale" else driven

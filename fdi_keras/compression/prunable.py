@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gated_layers import GATED, GatedRecurrent
+from fdi_keras.compression.gated_layers import GATED, POSITIONAL
 from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.gates import SPREAD, START, ChannelGate, MaskOfTensor, Steering
 from fdi_keras.compression.importance import channel_importance
@@ -17,6 +17,7 @@ from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.errors import NothingToPruneError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
+from fdi_keras.networks.sides import Carrier, sides
 
 
 def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableModel:
@@ -93,33 +94,33 @@ class _Gating:
     def _build_call(self, call: Call, tensors: dict[int, Any]) -> list[Any]:
         known = id(call.layer) in self.made
         # A grouped convolution does not mix: what it makes of a closed group, nobody reads.
-        gated_class = GATED.get(type(call.layer)) if getattr(call.layer, "groups", 1) == 1 else None
-        if gated_class is None or not any(
-            self._is_gated(value) for value in (*call.inputs[:1], call.outputs[0])
-        ):
+        gated_class: Any = GATED.get(type(call.layer)) if getattr(call.layer, "groups", 1) == 1 else None
+        masks = {} if gated_class is None else self._masks_of(call, gated_class.masks, tensors)
+        if not masks:
             layer = copy_layer(call, self.made)
             results = call.apply(layer, tensors)
-        elif issubclass(gated_class, GatedRecurrent):
+        elif gated_class.masks == POSITIONAL:
             layer = copy_with(call, self.made, {}, gated_class)
-            masks = {
-                name: self._mask(call, value, tensors)
-                for name, value in (("in_mask", call.inputs[0]), ("unit_mask", call.outputs[0]))
-                if self._is_gated(value)
-            }
-            results = call.apply(partial(layer, **masks), tensors)
-        elif self._is_gated(call.inputs[0]):
-            layer = copy_with(call, self.made, {}, gated_class)
-            results = [layer(tensors[call.inputs[0]], self._mask(call, call.inputs[0], tensors))]
+            results = [layer(tensors[call.inputs[0]], *masks.values())]
         else:
-            layer = copy_layer(call, self.made)
-            results = call.apply(layer, tensors)
+            layer = copy_with(call, self.made, {}, gated_class)
+            results = call.apply(partial(layer, **masks), tensors)
         if not known and isinstance(layer, keras.layers.Layer) and layer is not call.layer:
             self.originals.append((call.layer, layer))
         return results
 
-    def _is_gated(self, value: int) -> bool:
-        """Whether channels of a value have gates."""
-        channels = self.spaces.of_value[value]
+    def _masks_of(self, call: Call, arguments: dict[str, str], tensors: dict[int, Any]) -> dict[str, Any]:
+        """The masks of what a call reads, by argument; ``arguments`` of its gated layer by side."""
+        carriers = sides(call)
+        found: dict[Carrier, Any] = {}
+        for side in arguments:
+            if self._is_gated(carriers[side]) and carriers[side] not in found:
+                found[carriers[side]] = self._mask(call, carriers[side], tensors)
+        return {name: found[carriers[side]] for side, name in arguments.items() if carriers[side] in found}
+
+    def _is_gated(self, carrier: Carrier) -> bool:
+        """Whether channels of a value, or of a part of a call, have gates."""
+        channels = self.spaces.of_value.get(carrier)
         return channels is not None and bool(self.gated[channels].any())
 
     def _name(self, wanted: str) -> str:
@@ -139,8 +140,8 @@ class _Gating:
             self.masks[name] = gate(self.masks["signal"])
         return self.masks[name]
 
-    def _mask(self, call: Call, value: int, tensors: dict[int, Any]) -> Any:
-        channels = self.spaces.of_value[value]
+    def _mask(self, call: Call, carrier: Carrier, tensors: dict[int, Any]) -> Any:
+        channels = self.spaces.of_value[carrier]
         assert channels is not None
         tiles = _repeats(channels)
         pieces = []

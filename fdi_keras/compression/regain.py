@@ -15,7 +15,8 @@ from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, read_graph
 from fdi_keras.networks.history import history_of
-from fdi_keras.networks.layer_widths import axes_of
+from fdi_keras.networks.layer_widths import BySide, axes_of
+from fdi_keras.networks.sides import Carrier, sides
 
 #: New channels without an origin start with weights this small, relative to those there are.
 SMALL = 1e-2
@@ -118,24 +119,21 @@ def _regained(source: Origin, kept: dict[str, np.ndarray]) -> WeightMaker:
     """Weights of ``small`` where it has them, trained weights of the origin where a channel comes back."""
     originals = {call.name: call for call in source.graph.calls}
 
-    def make(
-        call: Call, weights: list[np.ndarray], into: np.ndarray | None, out: np.ndarray | None
-    ) -> list[np.ndarray]:
+    def make(call: Call, weights: list[np.ndarray], channels: BySide) -> list[np.ndarray]:
         old_call = originals[call.name]
-        old_in = _positions(source.spaces, old_call.inputs[0], kept)
-        old_out = _positions(source.spaces, old_call.outputs[0], kept)
+        old = {side: _positions(source.spaces, at, kept) for side, at in sides(old_call).items()}
         made = []
         for number, weight in enumerate(weights):
-            back = take_channels(call.layer, number, source.weights[call.name][number], old_in, old_out)
-            made.append(_overlay(call.layer, number, weight, back, into, out))
+            back = take_channels(call.layer, number, source.weights[call.name][number], old)
+            made.append(_overlay(call.layer, number, weight, back, channels))
         return made
 
     return make
 
 
-def _positions(spaces: ChannelSpaces, value: int, kept: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Where on the origin's axis of a value the kept channels stand."""
-    numbers = spaces.of_value[value]
+def _positions(spaces: ChannelSpaces, carrier: Carrier, kept: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Where among the origin's channels of a value, or of a part, the kept ones stand."""
+    numbers = spaces.of_value.get(carrier)
     if numbers is None:
         return None
     alive = np.zeros(spaces.total, bool)
@@ -147,20 +145,18 @@ def _positions(spaces: ChannelSpaces, value: int, kept: dict[str, np.ndarray]) -
 def _fresh(rng: np.random.Generator) -> WeightMaker:
     """Weights of ``small``, and small random ones where a channel is new."""
 
-    def make(
-        call: Call, weights: list[np.ndarray], into: np.ndarray | None, out: np.ndarray | None
-    ) -> list[np.ndarray]:
+    def make(call: Call, weights: list[np.ndarray], channels: BySide) -> list[np.ndarray]:
         made = []
         for number, weight in enumerate(weights):
             shape = list(weight.shape)
             for axis in axes_of(call.layer, number):
-                index = axis.positions(weight.shape[axis.number], into, out)
+                index = axis.positions(weight.shape[axis.number], channels)
                 shape[axis.number] = shape[axis.number] if index is None else len(index)
             if weight.ndim == 1:  # biases, and the statistics of a normalization: like the average channel
                 new = np.full(shape, weight.mean())
             else:
                 new = rng.normal(0.0, SMALL * max(float(weight.std()), 1e-3), shape)
-            made.append(_overlay(call.layer, number, weight, new.astype(weight.dtype), into, out))
+            made.append(_overlay(call.layer, number, weight, new.astype(weight.dtype), channels))
         return made
 
     return make
@@ -171,14 +167,13 @@ def _overlay(
     number: int,
     weight: np.ndarray,
     onto: np.ndarray,
-    into: np.ndarray | None,
-    out: np.ndarray | None,
+    channels: BySide,
 ) -> np.ndarray:
     """``onto`` with the entries that ``weight`` has (indices not -1) put in their new places."""
     target: list[Any] = [np.arange(n) for n in onto.shape]
     origin: list[Any] = [np.arange(n) for n in weight.shape]
     for axis in axes_of(layer, number):
-        index = axis.positions(weight.shape[axis.number], into, out)
+        index = axis.positions(weight.shape[axis.number], channels)
         if index is not None:
             target[axis.number] = np.flatnonzero(index >= 0)
             origin[axis.number] = index[index >= 0]

@@ -10,13 +10,14 @@ import numpy as np
 
 from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.graph import Call, Graph, copy_with
-from fdi_keras.networks.layer_widths import axes_of, changed_config, has_widths
+from fdi_keras.networks.layer_widths import BySide, axes_of, changed_config, has_widths
+from fdi_keras.networks.sides import Carrier, sides
 
 L = keras.layers
 
-#: What new weights are made from: ``(old weights, index of each new input channel among the old
-#: ones, the same for output channels) -> new weights``.
-WeightMaker = Callable[[Call, list[np.ndarray], np.ndarray | None, np.ndarray | None], list[np.ndarray]]
+#: What new weights are made from: ``(call, old weights, index of each new channel among the old ones by
+#: side) -> new weights``.
+WeightMaker = Callable[[Call, list[np.ndarray], BySide], list[np.ndarray]]
 
 
 def rewiden(
@@ -40,67 +41,63 @@ def rewiden(
     """
     source = {s.name: channels.get(s.name, np.arange(s.width)) for s in spaces}
     made: dict[int, Any] = {}
-    pairs: list[tuple[Call, Any, np.ndarray | None, np.ndarray | None]] = []
+    pairs: list[tuple[Call, Any, BySide]] = []
 
     def build(call: Call, tensors: dict[int, Any]) -> list[Any]:
         layer = call.layer
         known = id(layer) in made
-        into = _sources(spaces, call.inputs[0], source) if call.inputs else None
-        out = _sources(spaces, call.outputs[0], source)
+        carriers = sides(call)
+        taken = {side: _sources(spaces, carrier, source) for side, carrier in carriers.items()}
+        out = taken["output"]
         if type(layer).__name__ == "Reshape" and not isinstance(layer, L.Layer) and out is not None:
             shape = [n or -1 for n in graph.shapes[call.outputs[0]][1:-1]]
             return [keras.ops.reshape(tensors[call.inputs[0]], (-1, *shape, len(out)))]
-        before = spaces.of_value[call.outputs[0]]
-        changes = changed_config(layer, _length(into), _length(out), None if before is None else len(before))
-        new = copy_with(call, made, changes)
+        before = {side: spaces.of_value.get(carrier) for side, carrier in carriers.items()}
+        new = copy_with(call, made, changed_config(layer, _lengths(taken), _lengths(before)))
         results = call.apply(new, tensors)
         if not known and isinstance(new, L.Layer) and new is not layer:
-            pairs.append((call, new, into, out))
+            pairs.append((call, new, taken))
         return results
 
     model = graph.rebuild(build)
-    for call, new, into, out in pairs:
+    for call, new, taken in pairs:
         new.trainable = call.layer.trainable
         weights = call.layer.get_weights()
         if has_widths(call.layer):
-            weights = (make_weights or _take)(call, weights, into, out)
+            weights = (make_weights or _take)(call, weights, taken)
         if weights:
             new.set_weights(weights)
     return model
 
 
-def _length(channels: np.ndarray | None) -> int | None:
-    return None if channels is None else len(channels)
+def _lengths(channels: BySide) -> dict[str, int | None]:
+    return {side: None if numbers is None else len(numbers) for side, numbers in channels.items()}
 
 
-def _take(
-    call: Call, weights: list[np.ndarray], into: np.ndarray | None, out: np.ndarray | None
-) -> list[np.ndarray]:
-    return [take_channels(call.layer, i, w, into, out) for i, w in enumerate(weights)]
+def _take(call: Call, weights: list[np.ndarray], channels: BySide) -> list[np.ndarray]:
+    return [take_channels(call.layer, i, w, channels) for i, w in enumerate(weights)]
 
 
-def take_channels(
-    layer: Any, number: int, weight: np.ndarray, into: np.ndarray | None, out: np.ndarray | None
-) -> np.ndarray:
-    """One weight with the given input and output channels only."""
+def take_channels(layer: Any, number: int, weight: np.ndarray, channels: BySide) -> np.ndarray:
+    """One weight with the given channels of each side only."""
     for axis in axes_of(layer, number):
-        index = axis.positions(weight.shape[axis.number], into, out)
+        index = axis.positions(weight.shape[axis.number], channels)
         if index is not None:
             weight = np.take(weight, index, axis=axis.number)
     return weight
 
 
-def _sources(spaces: ChannelSpaces, value: int, source: dict[str, np.ndarray]) -> np.ndarray | None:
-    """For each new channel of a value's last axis its position on the old axis, -1 when new.
+def _sources(spaces: ChannelSpaces, carrier: Carrier, source: dict[str, np.ndarray]) -> np.ndarray | None:
+    """For each new channel of a value's last axis, or of a part, its position there before, -1 when new.
 
     A value carries whole spaces one after the other, perhaps once for every pixel. Where
     spaces are interleaved none of them changes.
     """
-    numbers = spaces.of_value[value]
+    numbers = spaces.of_value.get(carrier)
     if numbers is None:
         return None
     try:
-        segments = spaces.segments(numbers)
+        segments = spaces.segments(numbers, spaces.copies[carrier])
     except ValueError:
         return np.arange(len(numbers))
     found = [np.empty(0, int)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from fdi_keras.networks import described as d
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.graph import Call
 from fdi_keras.networks.operator_reader import FOLDING, FUSING, OperatorReader
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from fdi_keras.networks import described as d
+from fdi_keras.networks import sides
 from fdi_keras.networks.activation_rules import activate
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.described import Described
 from fdi_keras.networks.graph import Call
 from fdi_keras.networks.operator_reader import FOLDING, OperatorReader
 from fdi_keras.networks.recurrent import recurrent_parts
+from fdi_keras.networks.sides import Carrier, attended
 from fdi_keras.networks.tensor_rules import Rule, move
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.formulas import ONE_NUMBER
@@ -27,7 +30,9 @@ def dense(reader: OperatorReader, call: Call) -> None:
     activate(reader, call, activation_name(call.layer.activation), made)
 
 
-def project(reader: OperatorReader, source: int, target: int, channels: dict[str, int] | None = None) -> None:
+def project(
+    reader: OperatorReader, source: int, target: int, channels: Mapping[str, Carrier] | None = None
+) -> None:
     """A dense layer over the last axis, done before a reshape that keeps that axis."""
     tensor, shape = reader.tensor(source), reader.shape(source)
     units = reader.shape(target)[-1]
@@ -162,43 +167,46 @@ def multi_head_attention(reader: OperatorReader, call: Call) -> None:
     if problem:
         reader.unknown(call, problem)
         return
-    values = [call.value_of[id(t)] for t in _tensors(call)]
-    query, value = values[:2]
-    key = values[2] if len(values) > 2 else value
-    heads, size, value_size = layer.num_heads, layer.key_dim, layer.value_dim or layer.key_dim
-    rows, others = reader.shape(query)[0], reader.shape(key)[0]
-    queries = _heads(reader, query, heads, size, (1, 0, 2))
-    keys = _heads(reader, key, heads, size, (1, 2, 0))
+    query, value, key = attended(call).values()
+    part, size, value_size = sides.part(call, "heads"), layer.key_dim, layer.value_dim
+    heads, rows, others = layer.num_heads, reader.shape(query)[0], reader.shape(key)[0]
+    queries = _heads(reader, query, (heads, size), (1, 0, 2), part)
+    keys = _heads(reader, key, (heads, size), (1, 2, 0), part)
     scores = reader.new((heads, rows, others))
     first, second = reader.need(queries), reader.need(keys)
-    reader.emit(d.matmul(first, second, False, False), scores)
+    reader.emit(d.matmul(first, second, False, False), scores, channels={"batch": part})
     scaled = reader.new(reader.shape(scores))
-    reader.with_constant("mul", scores, scaled)
+    reader.with_constant("mul", scores, scaled).channels = {"height": part}
     if _argument(call, "use_causal_mask"):
         shape = reader.shape(scaled)
-        reader.emit(d.select(shape, shape, ()))
+        reader.emit(d.select(shape, shape, ()), channels={"height": part})
     weights = reader.new(reader.shape(scores))
-    reader.emit(Described("softmax", d.rows_of(reader.shape(scaled))), weights)
-    held = _heads(reader, value, heads, value_size, (1, 0, 2))
-    mixed = reader.new((heads, rows, value_size))
-    reader.emit(d.matmul(reader.need(weights), reader.need(held), False, False), mixed)
-    back = reader.new((rows, heads, value_size))
+    softmax = Described("softmax", d.rows_of(reader.shape(scaled)))
+    reader.emit(softmax, weights, channels={"rows": part})
+    held = _heads(reader, value, (heads, value_size), (1, 0, 2), part)
+    mixed = reader.new((heads, rows, value_size), part, 0)
+    product = d.matmul(reader.need(weights), reader.need(held), False, False)
+    reader.emit(product, mixed, channels={"batch": part})
+    back = reader.new((rows, heads, value_size), part, 1)
     move(reader, mixed, back, (1, 0, 2))
-    flat = reader.new((rows, heads * value_size))
+    flat = reader.new((rows, heads * value_size), part)
     reader.view(back, flat)
     reader.need(flat)
-    project(reader, flat, call.outputs[0])
+    made = call.outputs[0]
+    project(reader, flat, made, {"in_channels": part, "out_channels": made})
 
 
-def _heads(reader: OperatorReader, source: int, heads: int, size: int, order: tuple[int, ...]) -> int:
-    """A projection of a sequence, cut into heads: axes heads, steps and size in some order."""
+def _heads(
+    reader: OperatorReader, source: int, sizes: tuple[int, int], order: tuple[int, ...], part: Carrier
+) -> int:
+    """A projection of a sequence, cut into heads of some size: axes steps, heads and size in some order."""
     steps = reader.shape(source)[0]
-    projected = reader.new((steps, heads * size))
-    project(reader, source, projected)
+    projected = reader.new((steps, sizes[0] * sizes[1]), part)
+    project(reader, source, projected, {"in_channels": source, "out_channels": part})
     reader.need(projected)
-    apart = reader.new((steps, heads, size))
+    apart = reader.new((steps, *sizes), part, 1)
     reader.view(projected, apart)
-    made = reader.new([(steps, heads, size)[axis] for axis in order])
+    made = reader.new([(steps, *sizes)[axis] for axis in order])
     move(reader, apart, made, order)
     return made
 
@@ -206,6 +214,8 @@ def _heads(reader: OperatorReader, source: int, heads: int, size: int, order: tu
 def _attention_problem(reader: OperatorReader, call: Call) -> str | None:
     if len(call.outputs) > 1 or _argument(call, "attention_mask") is not None:
         return "attention with a mask, or that returns its scores, is not known"
+    if len(attended(call)) < len(sides.ATTENDED):
+        return "attention to an array is not known"
     if any(len(reader.shape(value)) != 2 for value in call.inputs):
         return "attention over more than one axis is not known"
     if getattr(call.layer, "_flash_attention", None):

@@ -8,82 +8,23 @@ cannot be followed. A layer that no rule knows keeps all channels that it meets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from fdi_keras.networks import sequence_rules
+from fdi_keras.networks.channels import (
+    MIXING_ACTIVATION,
+    Channels,
+    Rule,
+    elementwise_activation,
+    label,
+)
 from fdi_keras.networks.graph import Call
 
 L = keras.layers
-
-
-class Channels(Protocol):
-    """What a rule sees of the network, and what it may say."""
-
-    shapes: dict[int, tuple[int | None, ...]]
-
-    def of(self, value: int) -> np.ndarray:
-        """Numbers of the channels along the last axis of a value."""
-
-    def make(self, value: int, producer: str) -> None:
-        """The call makes new channels."""
-
-    def carry(self, value: int, channels: np.ndarray) -> None:
-        """These are the channels along the last axis of a value."""
-
-    def tie(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Channels that can only be removed together, one by one."""
-
-    def keep(self, channels: np.ndarray | None, reason: str) -> None:
-        """Channels that cannot be removed."""
-
-    def consume(self, channels: np.ndarray, consumer: str) -> None:
-        """The call mixes these: a gate in front of it closes them."""
-
-
-#: Follows one call; returns why its channels cannot be followed, or None.
-Rule = Callable[[Channels, Call], str | None]
-
-#: Activations that read one element at a time, by the name Keras serializes them under.
-ELEMENTWISE_ACTIVATIONS = frozenset(
-    (
-        *("linear", "relu", "relu6", "sigmoid", "tanh", "silu", "swish", "hard_silu", "hard_swish"),
-        *("hard_sigmoid", "gelu", "elu", "selu", "softplus", "softsign", "exponential", "leaky_relu"),
-        *("celu", "mish", "log_sigmoid", "hard_tanh", "tanh_shrink", "squareplus", "sparse_plus"),
-    )
-)
-
-
-def label(call: Call) -> str:
-    """A call in words, for reasons."""
-    what = "layer" if isinstance(call.layer, L.Layer) else "operation"
-    return f"{what} {call.name!r} ({type(call.layer).__name__})"
-
-
-def activation_name(activation: Any) -> str:
-    """The name under which Keras knows an activation function; "?" for functions of the user's own."""
-    if activation is None:
-        return "linear"
-    if isinstance(activation, L.Layer):
-        return type(activation).__name__
-    name = getattr(activation, "__name__", "?")
-    return name if getattr(keras.activations, name, None) is activation else "?"
-
-
-def elementwise_activation(activation: Any) -> bool:
-    """Whether an activation reads one element at a time."""
-    return activation is None or activation_name(activation) in ELEMENTWISE_ACTIVATIONS
-
-
-def values_read(call: Call) -> list[int]:
-    """Inputs of a call whose channels matter: numbers of words have none, nor has a mask."""
-    if type(call.layer) is L.Embedding:
-        return []
-    mask = call.arguments[1].get("mask") if type(call.layer) in RECURRENT else None
-    masking = None if mask is None else call.value_of.get(id(mask))
-    return [value for value in call.inputs if value != masking]
 
 
 def rule_of(layer: Any) -> Rule | None:
@@ -120,31 +61,11 @@ def _grouped(channels: Channels, call: Call, groups: int) -> None:
     channels.make(made, call.name)
     read, written = (channels.of(value).reshape(groups, -1) for value in (source, made))
     for side in (read, written):
-        channels.tie(np.repeat(read[:, 0], side.shape[1]), side.ravel())
+        channels.bundle(read[:, 0], side)
 
 
 def _embedding(channels: Channels, call: Call) -> str | None:
     channels.make(call.outputs[0], call.name)
-    return None
-
-
-def _recurrent(channels: Channels, call: Call) -> str | None:
-    """Units are made, and read again at the next step. States that a layer is given are its own units."""
-    layer, made = call.layer, call.outputs[0]
-    states = [channels.of(value) for value in values_read(call)[1:]]
-    if any(len(state) != layer.units for state in states):
-        return f"{label(call)} is given something else than its states"
-    channels.consume(channels.of(call.inputs[0]), call.name)
-    channels.make(made, call.name)
-    units = channels.of(made)
-    channels.consume(units, call.name)
-    for state in states:
-        channels.tie(units, state)
-    for value in call.outputs[1:]:
-        channels.carry(value, units)
-    names = ("activation", "recurrent_activation")
-    if not all(elementwise_activation(getattr(layer, name, None)) for name in names):
-        channels.keep(units, MIXING_ACTIVATION.format(label(call)))
     return None
 
 
@@ -171,13 +92,16 @@ def _group_normalization(channels: Channels, call: Call) -> str | None:
     problem = _by_axis(channels, call)
     if problem is None and call.layer.groups > 0:
         read = channels.of(call.inputs[0]).reshape(call.layer.groups, -1)
-        channels.tie(np.repeat(read[:, 0], read.shape[1]), read.ravel())
+        channels.bundle(read[:, 0], read)
     return problem
 
 
 def _depthwise(channels: Channels, call: Call) -> str | None:
-    read = channels.of(call.inputs[0])
-    channels.carry(call.outputs[0], np.repeat(read, call.layer.depth_multiplier))
+    if call.layer.depth_multiplier == 1:
+        return _channelwise(channels, call)
+    read, made = channels.of(call.inputs[0]), call.outputs[0]
+    channels.make(made, call.name)
+    channels.bundle(read, channels.of(made).reshape(len(read), -1))
     return None
 
 
@@ -277,9 +201,6 @@ MIXING = (
     *(L.SeparableConv1D, L.SeparableConv2D, L.Dense),
 )
 
-#: Layers whose units also read each other, one step later.
-RECURRENT = (L.LSTM, L.GRU, L.SimpleRNN)
-
 _CHANNELWISE = (
     *(
         L.ReLU,
@@ -310,7 +231,7 @@ _MERGING = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
 
 _RULES: dict[type, Rule] = {
     **dict.fromkeys(MIXING, _mixing),
-    **dict.fromkeys(RECURRENT, _recurrent),
+    **sequence_rules.RULES,
     **dict.fromkeys(_CHANNELWISE, _channelwise),
     **dict.fromkeys(_MERGING, _merging),
     **dict.fromkeys((L.DepthwiseConv1D, L.DepthwiseConv2D), _depthwise),
@@ -364,5 +285,3 @@ _BY_NAME: dict[str, Rule] = {
     "Transpose": _transpose,
     "GetItem": _item,
 }
-
-MIXING_ACTIVATION = "{} has an activation that reads several channels at once"

@@ -26,16 +26,16 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from fdi_keras.networks.channel_rules import (
-    MIXING,
+from fdi_keras.networks.channel_rules import MIXING, rule_of
+from fdi_keras.networks.channels import (
     MIXING_ACTIVATION,
     RECURRENT,
     elementwise_activation,
     label,
-    rule_of,
     values_read,
 )
 from fdi_keras.networks.graph import Call, Graph
+from fdi_keras.networks.sides import Carrier, sides
 
 L = keras.layers
 
@@ -45,7 +45,7 @@ class ChannelSpace:
     """One channel space.
 
     Attributes:
-        name: of its first producer (with ``:n`` when a producer has several).
+        name: of its first producer (with ``:n`` when a producer has several, ``:heads`` of attention).
         width: number of channels.
         producers: layers that make its channels.
         consumers: layers that mix its channels.
@@ -87,12 +87,14 @@ class ChannelSpaces:
         spaces: in the order of their first producers.
         offsets: number of each space's channel 0; ``(len(spaces),)``.
         of_value: for each value of the graph, the channel numbers along its last axis, or
-            ``None`` where the last axis does not carry channels.
+            ``None`` where the last axis does not carry channels; and those of the parts of calls.
+        copies: for each of these, which one it is of those that stand side by side for its channel.
     """
 
     spaces: list[ChannelSpace]
     offsets: np.ndarray
-    of_value: dict[int, np.ndarray | None]
+    of_value: dict[Carrier, np.ndarray | None]
+    copies: dict[Carrier, np.ndarray] = field(default_factory=dict)
     _position: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,20 +128,31 @@ class ChannelSpaces:
         start = int(self.offsets[self._position[name]])
         return np.arange(start, start + self[name].width)
 
-    def counts(self, value: int) -> dict[str, int]:
-        """How often each space's width enters the size of a value's last axis.
+    def counts(self, carrier: Carrier, size: int | None = None) -> dict[str, int]:
+        """How often each space's width enters the size of a value's last axis, or of a part.
 
         A flattened 7x7 map of space ``a`` gives ``{"a": 49}``, a concatenation of
         ``a`` and ``b`` gives ``{"a": 1, "b": 1}``.
+
+        Args:
+            size: of something that has the same numbers for each channel, as rows have for each head.
         """
         found: dict[str, int] = {}
-        for segment in self.segments(self.of_value[value]):
+        numbers = self.of_value.get(carrier)
+        if numbers is None:
+            return found
+        times = 1 if size is None else size // len(numbers)
+        for segment in self.segments(numbers):
             name = self.spaces[segment.space].name
-            found[name] = found.get(name, 0) + segment.repeats
+            found[name] = found.get(name, 0) + times * segment.repeats
         return found
 
-    def segments(self, numbers: np.ndarray | None) -> list[Segment]:
+    def segments(self, numbers: np.ndarray | None, copies: np.ndarray | None = None) -> list[Segment]:
         """The spaces that follow each other along an axis with these channel numbers.
+
+        Args:
+            copies: of these channels. They tell a space of one channel that stands there several times, as
+                of a flattened image, from one that is repeated.
 
         Raises:
             ValueError: spaces are interleaved. No space that can be narrowed is.
@@ -151,6 +164,9 @@ class ChannelSpaces:
             space = int(np.searchsorted(self.offsets, numbers[start], side="right")) - 1
             width = self.spaces[space].width
             ahead = numbers[start : start + end // width + 1] != numbers[start]
+            if width == 1 and copies is not None:
+                ahead |= copies[start : start + len(ahead)] == copies[start]
+                ahead[0] = False
             repeats = int(ahead.argmax()) if ahead.any() else (end - start) // width
             block = numbers[start : start + width * repeats]
             if len(block) < width * repeats:
@@ -192,10 +208,11 @@ class _Finder:
         self.graph = graph
         self.shapes = graph.shapes
         self.count = 0
-        self.channels: dict[int, np.ndarray | None] = {}
+        self.channels: dict[Carrier, np.ndarray | None] = {}
+        self.copies = np.zeros(0, int)
         self.ties: list[tuple[np.ndarray, np.ndarray]] = []
         self.kept: list[tuple[np.ndarray, str]] = []
-        self.producers: list[tuple[np.ndarray, str]] = []
+        self.producers: list[tuple[np.ndarray, str, str]] = []
         self.consumers: list[tuple[np.ndarray, str]] = []
         self.first_call: dict[int, Call] = {}
 
@@ -224,6 +241,8 @@ class _Finder:
             first = self.first_call.setdefault(id(call.layer), call)
             if first is not call and getattr(call.layer, "weights", None):
                 problem = self._again(call, first)
+                for carrier in sides(first).values() if problem else ():
+                    self.keep(self.channels.get(carrier), str(problem))
             else:
                 problem = rule(self, call)
         if problem is not None:
@@ -248,36 +267,46 @@ class _Finder:
 
     def _again(self, call: Call, first: Call) -> str | None:
         """A shared layer: the same weights read and make the same channels again."""
-        if len(call.inputs) != len(first.inputs):
+        read, known = values_read(call), values_read(first)
+        if len(read) != len(known) or len(call.outputs) != len(first.outputs):
             return f"{label(call)} is called in different ways"
-        for value, known in zip(call.inputs, first.inputs, strict=True):
-            if len(self.of(value)) != len(self.of(known)):
+        for value, before in zip(read, known, strict=True):
+            if len(self.of(value)) != len(self.of(before)):
                 return f"{label(call)} is shared by tensors of different channel counts"
-            self.tie(self.of(value), self.of(known))
-        if type(call.layer) in (*MIXING, *RECURRENT):
-            self.consume(self.of(call.inputs[0]), call.name)
-        for value, known in zip(call.outputs, first.outputs, strict=True):
-            # A channelwise layer on another image: the channels, but not once for every pixel.
-            self.carry(value, self.of(known))
+            self.tie(self.of(value), self.of(before))
+            if type(call.layer) in (*MIXING, *RECURRENT, L.Bidirectional, L.MultiHeadAttention):
+                self.consume(self.of(value), call.name)
+        # A channelwise layer on another image: the channels, but not once for every pixel.
+        for value, before in zip(call.outputs, first.outputs, strict=True):
+            self.carry(value, self.of(before))
+        for side, own in sides(call).items():
+            same = sides(first)[side]
+            if isinstance(own, tuple) and same in self.channels:
+                self.carry(own, self.of(same))
         return None
 
-    def of(self, value: int) -> np.ndarray:
-        channels = self.channels[value]
+    def of(self, carrier: Carrier) -> np.ndarray:
+        channels = self.channels[carrier]
         assert channels is not None, "a call without a problem reads channels"
         return channels
 
-    def make(self, value: int, producer: str) -> None:
-        width = self.shapes[value][-1] if len(self.shapes[value]) > 1 else None
+    def make(
+        self, carrier: Carrier, producer: str, width: int | None = None, sort: str = ""
+    ) -> np.ndarray | None:
+        if not isinstance(carrier, tuple):
+            width = self.shapes[carrier][-1] if len(self.shapes[carrier]) > 1 else None
         if width is None:
-            self.channels[value] = None
-            return
+            self.channels[carrier] = None
+            return None
         made = np.arange(self.count, self.count + width)
         self.count += width
-        self.channels[value] = made
-        self.producers.append((made, producer))
+        self.copies = np.concatenate([self.copies, np.zeros(width, int)])
+        self.channels[carrier] = made
+        self.producers.append((made, producer, sort))
+        return made
 
-    def carry(self, value: int, channels: np.ndarray) -> None:
-        self.channels[value] = channels
+    def carry(self, carrier: Carrier, channels: np.ndarray) -> None:
+        self.channels[carrier] = channels
 
     def keep(self, channels: np.ndarray | None, reason: str) -> None:
         if channels is not None:
@@ -291,13 +320,18 @@ class _Finder:
             raise AssertionError("tied tensors have different channel counts")
         self.ties.append((a, b))
 
+    def bundle(self, channels: np.ndarray, rows: np.ndarray) -> None:
+        each = rows.shape[1]
+        self.copies[rows] = self.copies[channels][:, None] * each + np.arange(each)
+        self.tie(np.repeat(channels, each), rows.ravel())
+
     # Grouping
 
     def _group(self) -> ChannelSpaces:
         root = self._roots()
         # Channels that the same producers make in the same way belong to one space.
         signature: dict[int, set[int]] = {}
-        for p, (made, _) in enumerate(self.producers):
+        for p, (made, _, _) in enumerate(self.producers):
             for r in np.unique(root[made]):
                 signature.setdefault(int(r), set()).add(p)
         groups: dict[frozenset[int], list[int]] = {}
@@ -313,9 +347,11 @@ class _Finder:
             offsets.append(start)
             start += len(roots)
             spaces.append(ChannelSpace("", len(roots), tuple(self.producers[p][1] for p in sorted(made_by))))
-        self._annotate(spaces, space_of[root])
+        sorts = [self.producers[min(made_by)][2] for made_by, _ in ordered]
+        self._annotate(spaces, space_of[root], sorts)
         of_value = {v: None if c is None else number[root[c]] for v, c in self.channels.items()}
-        found = ChannelSpaces(spaces, np.asarray(offsets, int), of_value)
+        copies = {v: self.copies[c] for v, c in self.channels.items() if c is not None}
+        found = ChannelSpaces(spaces, np.asarray(offsets, int), of_value, copies)
         for numbers in of_value.values():
             try:
                 found.segments(numbers)
@@ -337,7 +373,7 @@ class _Finder:
         _, first = np.unique(label, return_index=True)
         return first[label]
 
-    def _annotate(self, spaces: list[ChannelSpace], space_of: np.ndarray) -> None:
+    def _annotate(self, spaces: list[ChannelSpace], space_of: np.ndarray, sorts: list[str]) -> None:
         consumers: list[list[str]] = [[] for _ in spaces]
         for channels, name in self.consumers:
             for s in np.unique(space_of[channels]):
@@ -347,9 +383,9 @@ class _Finder:
             for s in np.unique(space_of[channels]):
                 spaces[s].kept = spaces[s].kept or reason
         taken: dict[str, int] = {}
-        for space, names in zip(spaces, consumers, strict=True):
+        for space, names, sort in zip(spaces, consumers, sorts, strict=True):
             space.consumers = tuple(names)
-            first = space.producers[0]
+            first = f"{space.producers[0]}:{sort}" if sort else space.producers[0]
             taken[first] = taken.get(first, 0) + 1
             space.name = first if taken[first] == 1 else f"{first}:{taken[first]}"
             if space.kept is None and not names:

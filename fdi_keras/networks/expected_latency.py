@@ -2,7 +2,7 @@
 
 A training step must not become slower by it, and a graph of a tree for each kind has
 a thousand small operations. But widths enter an operator through two numbers at most,
-its input and output channels ``x`` and ``y``; every column of a time model is a
+mostly its input and output channels ``x`` and ``y``; every column of a time model is a
 polynomial of second degree in them, or in what they are rounded up to in the kind's
 tiles. So an operator is a table of coefficients over products of two of these numbers: a row
 for each condition that its tree tests, and a row for each leaf's time. The tables of all
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from fdi_keras.execution_time import TimeModel, WeightFetch
-from fdi_keras.execution_time.columns import GATES, LITTLE, compute, made_channels, parse, tile_in_channels
+from fdi_keras.execution_time.columns import LITTLE, PIXELS, compute, parse, pixel_sides, tile_in_channels
 from fdi_keras.operators import KINDS
 from fdi_keras.operators.kinds import BYTES
 
@@ -48,12 +48,14 @@ class Priced(NamedTuple):
 
     Attributes:
         model: of its kind.
-        dims: its dimensions; of a channel dimension that widths decide, anything.
+        dims: its dimensions; of those that widths decide, anything.
+        ends: names of the two dimensions that widths decide, x and y; of a kind with one, twice its name.
         group_size: input channels of a group, where it has groups: narrowing takes whole groups away.
     """
 
     model: TimeModel
     dims: Mapping[str, float]
+    ends: tuple[str, str]
     group_size: float | None = None
 
 
@@ -178,7 +180,7 @@ class _Table:
     """
 
     def __init__(self, operator: Priced):
-        model, dims, self._group_size = operator
+        model, dims, self._ends, self._group_size = operator
         kind, tree = KINDS[model.kind], model.tree.compiled
         self.tree = tree
         self._kind, self._dims = kind, dims
@@ -202,19 +204,21 @@ class _Table:
     def coefficients(self, name: str) -> Coefficients:
         """Of a column of the time model."""
         kind, column = self._kind, parse(name)
-        at = {**self._dims, made_channels(kind): _POINTS[:, 1]}
-        if len(kind.channels) > 1:
-            at[kind.channels[0]] = _POINTS[:, 0]
+        at = {**self._dims, **dict(zip(self._ends, _POINTS.T, strict=True))}
         if self._group_size is not None:
             at["groups"] = _POINTS[:, 0] / self._group_size
         number = {X: X, Y: Y}
-        for short, count in column.tiles:
-            dimension, tile = tile_in_channels(kind, short, count)
-            if dimension in kind.channels:
-                which = Y if dimension == made_channels(kind) else X
+        done = []
+        for dimension, count in column.tiles:
+            which, tile = self._rounded(dimension, count)
+            if which is not None:
                 number[which] = self._number(which, tile)
+                done.append(dimension)
+        sides = pixel_sides(kind)
+        if PIXELS in done and sides:  # formulas see the rounded pixels in one row
+            at |= {sides[0]: at[sides[0]] * at[sides[1]], sides[1]: 1.0}
         # What is rounded stands for itself here: the polynomial is that of the column without the tile.
-        plain = column.without(["", GATES, *kind.channels]).name
+        plain = column.without(done).name
         values = np.broadcast_to(compute(kind, at, [plain])[plain], (len(_POINTS),))
         found: Coefficients = {}
         # Mostly whole numbers, but for the last digits of the inverse.
@@ -227,6 +231,17 @@ class _Table:
                 first, second = sorted([ONE] * (2 - len(factors)) + factors)
                 found[first, second] = value
         return found
+
+    def _rounded(self, dimension: str, count: int) -> tuple[int | None, float]:
+        """Which number a tile rounds, :data:`X` or :data:`Y`, and to which tile; None where widths decide nothing."""
+        name, tile = tile_in_channels(self._kind, dimension, count)
+        sides = pixel_sides(self._kind) or ()
+        if name == PIXELS and self._ends[0] in sides:
+            along = next(side for side in sides if side != self._ends[0])
+            return X, tile / self._dims[along]
+        if name not in self._ends:
+            return None, tile
+        return (Y if name == self._ends[1] else X), tile
 
     def _number(self, which: int, tile: float) -> int:
         if (which, tile) not in self.tiles:

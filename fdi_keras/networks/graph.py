@@ -126,8 +126,7 @@ def copy_with(call: Call, made: dict[int, Any], changes: dict[str, Any], cls: An
         made[id(layer)] = layer
         return layer
     try:
-        config = layer.get_config() | {"name": call.name} | changes
-        config.pop("build_config", None)
+        config = _unbuilt(layer.get_config() | {"name": call.name} | changes)
         made[id(layer)] = (cls or type(layer)).from_config(config)
     except Exception as error:
         raise UnsupportedModelError(
@@ -136,6 +135,13 @@ def copy_with(call: Call, made: dict[int, Any], changes: dict[str, Any], cls: An
             "register it with keras.saving.register_keras_serializable()."
         ) from error
     return made[id(layer)]
+
+
+def _unbuilt(config: Any) -> Any:
+    """A configuration without the shapes that a layer, or one that it wraps, was built for."""
+    if not isinstance(config, dict):
+        return config
+    return {name: _unbuilt(value) for name, value in config.items() if name != "build_config"}
 
 
 def read_graph(model: Any) -> Graph:

@@ -162,8 +162,8 @@ class LatencyPlan:
 
     @cached_property
     def _expected(self) -> ExpectedLatency:
-        def side(channel: int) -> Affine:
-            parts = [group.affine(channel) for group in self.groups]
+        def side(end: int) -> Affine:
+            parts = [group.affine(end) for group in self.groups]
             return Affine(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
         operators = [pair for group in self.groups for pair in group.tables()]
@@ -206,14 +206,21 @@ class _Group:
         )
         self.of_space: dict[str, np.ndarray] = {}
         position = {name: i for i, name in enumerate(names)}
-        for d in self.kind.channels:
+        for d in dict.fromkeys((*self.kind.channels, *(d for o in operators for d in o.channels))):
             matrix = np.zeros((len(operators), len(names)))
             for row, operator in enumerate(operators):
                 if d in operator.channels:
-                    for name, count in spaces.counts(operator.channels[d]).items():
+                    counts = spaces.counts(operator.channels[d], completed[row][d])
+                    for name, count in counts.items():
                         matrix[row, position[name]] = count
                         self.constant[d][row] -= count * spaces[name].width
             self.of_space[d] = matrix
+        #: The two dimensions of each operator that widths decide: mostly its input and output channels.
+        self.ends = [
+            (next((d for d in o.channels if d not in self.kind.channels), self.kind.channels[0]), made)
+            for o in operators
+            for made in self.kind.channels[-1:]
+        ]
         self._touching = [
             np.flatnonzero(sum(m[:, s] for m in self.of_space.values())) for s in range(len(names))
         ]
@@ -235,10 +242,11 @@ class _Group:
             found["groups"] = found["in_channels"] / sizes.ravel()
         return found
 
-    def affine(self, channel: int) -> Affine:
-        """The first (0) or last (-1) channel dimension of the operators, by widths."""
-        name = self.kind.channels[channel]
-        return Affine(self.constant[name], self.of_space[name])
+    def affine(self, end: int) -> Affine:
+        """The first (0) or last (-1) of the two dimensions of the operators that widths decide, by widths."""
+        rows = [(row, ends[end]) for row, ends in enumerate(self.ends)]
+        constants = np.array([self.constant[name][row] for row, name in rows])
+        return Affine(constants, np.stack([self.of_space[name][row] for row, name in rows]))
 
     def tables(self) -> list[Priced]:
         """What the training graph must know of each operator."""
@@ -247,6 +255,7 @@ class _Group:
             Priced(
                 self.model,
                 {d: float(c[row]) for d, c in self.constant.items()},
+                self.ends[row],
                 None if sizes is None else float(sizes[row]),
             )
             for row in range(len(self.operators))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -9,28 +10,31 @@ import numpy as np
 
 L = keras.layers
 
+#: Channels by side of a call (see :mod:`fdi_keras.networks.sides`), None where there are none.
+BySide = Mapping[str, np.ndarray | None]
+
 
 class Axis(NamedTuple):
     """An axis of a weight that carries channels.
 
     Attributes:
         number: of the axis.
-        of: whose channels: those of the layer's input or of its output.
+        of: whose channels: the side of a call of the layer, mostly its input or output.
         role: the kernel reads them, or makes them, or treats each alone.
         blocks: how often all of them follow each other on it, once for each gate of a recurrent layer.
     """
 
     number: int
-    of: Literal["input", "output"]
+    of: str
     role: Literal["reads", "makes", "alone"] = "alone"
     blocks: int = 1
 
-    def positions(self, size: int, into: np.ndarray | None, out: np.ndarray | None) -> np.ndarray | None:
-        """Positions on the axis, of ``size``, of channels given as positions among those of input or output.
+    def positions(self, size: int, channels_of: BySide) -> np.ndarray | None:
+        """Positions on the axis, of ``size``, of channels given as positions among those of each side.
 
         -1 stays: a channel that the weight does not have. None where all of the axis stays.
         """
-        channels = into if self.of == "input" else out
+        channels = channels_of.get(self.of)
         if channels is None:
             return None
         block = size // self.blocks
@@ -41,10 +45,11 @@ def _kernel(read: int, made: int) -> tuple[Axis, ...]:
     return (Axis(read, "input", "reads"), Axis(made, "output", "makes"))
 
 
-def _recurrent(gates: int, bias: int = 0) -> tuple[tuple[Axis, ...], ...]:
-    made = Axis(1, "output", "makes", gates)
-    own = Axis(0, "output", "reads")
-    return ((Axis(0, "input", "reads"), made), (own, made), (Axis(bias, "output", blocks=gates),))
+def _recurrent(gates: int, bias: int = 0, window: int = 0) -> tuple[tuple[Axis, ...], ...]:
+    """Kernels have ``window`` axes in front."""
+    made = Axis(window + 1, "output", "makes", gates)
+    own = Axis(window, "output", "reads")
+    return ((Axis(window, "input", "reads"), made), (own, made), (Axis(bias, "output", blocks=gates),))
 
 
 _BIAS = (Axis(0, "output"),)
@@ -66,6 +71,9 @@ _AXES: dict[type, tuple[tuple[Axis, ...], ...]] = {
     L.Embedding: ((Axis(1, "output", "makes"),),),
     L.LSTM: _recurrent(4),
     L.SimpleRNN: _recurrent(1),
+    L.ConvLSTM1D: _recurrent(4, window=1),
+    L.ConvLSTM2D: _recurrent(4, window=2),
+    L.ConvLSTM3D: _recurrent(4, window=3),
     L.BatchNormalization: (_BY_CHANNEL,) * 4,
     L.LayerNormalization: (_BY_CHANNEL,) * 2,
     L.RMSNormalization: (_BY_CHANNEL,),
@@ -77,7 +85,7 @@ _WIDTH_KEY: dict[type, str] = {
     **dict.fromkeys(
         (
             *(L.Conv1D, L.Conv2D, L.Conv3D, L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose),
-            *(L.SeparableConv1D, L.SeparableConv2D),
+            *(L.SeparableConv1D, L.SeparableConv2D, L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM3D),
         ),
         "filters",
     ),
@@ -93,6 +101,10 @@ def axes_of(layer: Any, number: int) -> tuple[Axis, ...]:
     if type(layer) is L.PReLU:
         shape = layer.alpha.shape
         return (Axis(len(shape) - 1, "input"),) if shape[-1] > 1 else ()
+    if type(layer) is L.Bidirectional:
+        return _axes_in_both(layer, number)
+    if type(layer) is L.MultiHeadAttention:
+        return _axes_of_attention(layer)[number]
     if type(layer) is L.GRU:  # after a reset its bias is two rows
         return _recurrent(3, bias=1 if layer.reset_after else 0)[number]
     axes = _AXES.get(type(layer), ())
@@ -104,32 +116,80 @@ def axes_of(layer: Any, number: int) -> tuple[Axis, ...]:
     return found
 
 
+def _axes_in_both(layer: Any, number: int) -> tuple[Axis, ...]:
+    """Weights of the forward layer come first; what is an output for each of the two are units of both."""
+    forward = len(layer.forward_layer.weights)
+    way, at = (layer.forward_layer, 0) if number < forward else (layer.backward_layer, forward)
+    return tuple(a._replace(of="units") if a.of == "output" else a for a in axes_of(way, number - at))
+
+
+def _axes_of_attention(layer: Any) -> list[tuple[Axis, ...]]:
+    """Kernels ``(in, heads, size)`` make heads, and one ``(heads, size, *out)`` reads them."""
+    last = len(layer.output_dense.kernel.shape) - 1
+    gate = ("query",) if layer.get_config()["use_gate"] else ()
+    axes: list[tuple[Axis, ...]] = []
+    for side in ("query", "key", *gate, "value"):
+        axes += [(Axis(0, side, "reads"), Axis(1, "heads", "makes")), (Axis(0, "heads"),)]
+    axes += [(Axis(0, "heads", "reads"), Axis(last, "output", "makes")), (Axis(last - 2, "output"),)]
+    return axes if layer.use_bias else axes[::2]
+
+
 def has_widths(layer: Any) -> bool:
     """Whether weights of a layer have an axis of channels."""
-    return type(layer) in _AXES or type(layer) in (L.PReLU, L.GRU) or _is_layer_scale(layer)
+    found_otherwise = (L.PReLU, L.GRU, L.Bidirectional, L.MultiHeadAttention)
+    return type(layer) in _AXES or type(layer) in found_otherwise or _is_layer_scale(layer)
 
 
-def changed_config(layer: Any, read: int | None, made: int | None, before: int | None) -> dict[str, Any]:
-    """Entries of a layer's configuration when it reads and makes other numbers of channels.
+def changed_config(
+    layer: Any, widths: Mapping[str, int | None], before: Mapping[str, int | None]
+) -> dict[str, Any]:
+    """Entries of a layer's configuration when its sides have other numbers of channels.
 
     Args:
-        read, made: channels on the last axis of its input and its output; None where there are none.
-        before: channels on the last axis of its output as it is.
+        widths: channels by side (see :mod:`fdi_keras.networks.sides`); None where there are none.
+        before: channels as they are.
     """
-    if made is None or made == before:
-        return {}
     kind = type(layer)
+    if kind is L.MultiHeadAttention:
+        return _changed_attention(layer, widths)
+    if kind is L.Bidirectional:
+        return _changed_ways(layer, widths.get("units"))
+    made, was = widths["output"], before["output"]
+    if made is None or made == was:
+        return {}
     changes: dict[str, Any] = {}
     if kind in _WIDTH_KEY:
         changes[_WIDTH_KEY[kind]] = made
     groups = getattr(layer, "groups", 1)
-    if groups > 1 and before:
-        changes["groups"] = made * groups // before
+    if groups > 1 and was:
+        changes["groups"] = made * groups // was
     if kind is L.Reshape and layer.target_shape[-1] != -1:
         changes["target_shape"] = (*layer.target_shape[:-1], made)
     if _is_layer_scale(layer):
         changes["projection_dim"] = made
     return changes
+
+
+def _changed_attention(layer: Any, widths: Mapping[str, int | None]) -> dict[str, Any]:
+    """Unless it is told otherwise, attention makes as many channels as its query has."""
+    heads, made, shape = widths.get("heads"), widths["output"], layer.get_config()["output_shape"]
+    changes: dict[str, Any] = {} if heads is None else {"num_heads": heads}
+    if made is not None and (shape or made != widths.get("query")):
+        changes["output_shape"] = (*(shape or (made,))[:-1], made)
+    return changes
+
+
+def _changed_ways(layer: Any, units: int | None) -> dict[str, Any]:
+    if units is None:
+        return {}
+    ways = {"layer": layer.forward_layer, "backward_layer": layer.backward_layer}
+    return in_both(layer, {name: {_WIDTH_KEY[type(way)]: units} for name, way in ways.items()})
+
+
+def in_both(layer: Any, changes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Entries of a Bidirectional's configuration that change entries of its ``layer`` and ``backward_layer``."""
+    config = layer.get_config()
+    return {name: {**config[name], "config": config[name]["config"] | changes[name]} for name in changes}
 
 
 def _is_layer_scale(layer: Any) -> bool:

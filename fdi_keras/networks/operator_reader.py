@@ -10,16 +10,17 @@ which an operator ``reshape`` stands as soon as the Keras shape is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 
 from fdi_keras.networks import described as d
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.described import Described, Shape
 from fdi_keras.networks.graph import Call, Graph
+from fdi_keras.networks.sides import Carrier
 from fdi_keras.operators import KINDS, Operator
 from fdi_keras.operators.kinds import BINARY_FUSING
 
@@ -45,13 +46,14 @@ class NetworkOperator:
     Attributes:
         kind, dims, name, problem, elements_in, elements_out: as in
             :class:`fdi_keras.operators.Operator`; ``name`` is the layer's.
-        channels: for each channel dimension the value of the graph whose last axis it is.
+        channels: for each dimension that counts channels, or as much for each of them, what carries
+            these: the value of the graph whose last axis they are, or a part of a layer.
     """
 
     kind: str
     dims: dict[str, int]
     name: str
-    channels: dict[str, int] = field(default_factory=dict)
+    channels: dict[str, Carrier] = field(default_factory=dict)
     problem: str | None = None
     elements_in: int = 0
     elements_out: int = 0
@@ -133,6 +135,8 @@ class OperatorReader:
         self.prepared: dict[int, list[NetworkOperator]] = {}
         #: For the value that a transposition makes: the order of its axes.
         self.moved: dict[int, tuple[int, ...]] = {}
+        #: For a value within a layer: the part of the layer that one of its axes grows with, and that axis.
+        self._parts: dict[int, tuple[Carrier, int]] = {}
         self._tensors: dict[int, Tensor] = {}
         self._shapes: dict[int, Shape] = {}
         self._reshaped: dict[tuple[int, Shape], Tensor] = {}
@@ -148,11 +152,29 @@ class OperatorReader:
             return self._shapes[value]
         return tuple(int(n or 1) for n in self.graph.shapes[value][1:]) or (1,)
 
-    def new(self, shape: Sequence[int]) -> int:
-        """A value that no layer of the network has: it lies within one."""
+    def new(self, shape: Sequence[int], part: Carrier | None = None, axis: int = -1) -> int:
+        """A value that no layer of the network has: it lies within one.
+
+        Args:
+            part: of the layer, as in :func:`fdi_keras.networks.sides.part`; ``axis`` grows with it.
+        """
         self._made += 1
         self._shapes[-self._made] = tuple(int(n) for n in shape)
+        if part is not None:
+            self._parts[-self._made] = (part, axis)
         return -self._made
+
+    def by_part(self, value: int, describe: Callable[[Shape], Described | None]) -> dict[str, Carrier]:
+        """Which dimensions of an operator on a value within a layer grow with a part of the layer."""
+        if value not in self._parts:
+            return {}
+        part, axis = self._parts[value]
+        wider = list(self.shape(value))
+        wider[axis] *= 2
+        before, after = describe(self.shape(value)), describe(tuple(wider))
+        if before is None or after is None:
+            return {}
+        return {name: part for name, size in before.dims.items() if after.dims[name] == 2 * size > 0}
 
     def single(self, value: int) -> bool:
         """Whether exactly one call reads a value and it is no output. Within a layer: always."""
@@ -174,7 +196,7 @@ class OperatorReader:
             return shape
         key = (tensor.number, shape)
         if key not in self._reshaped:
-            self.emit(d.reshape(shape), channels={"channels": value} if len(shape) == 1 else {})
+            self.emit(d.reshape(shape), channels={"channels": value, **self.by_part(value, d.reshape)})
             self._made += 1
             self._reshaped[key] = Tensor(-self._made, shape)
         if shape == self.shape(value):
@@ -204,7 +226,7 @@ class OperatorReader:
         described: Described,
         target: int | None = None,
         shape: Shape | None = None,
-        channels: dict[str, int] | None = None,
+        channels: Mapping[str, Carrier] | None = None,
         squeezed: bool = False,
         kept: Shape | None = None,
     ) -> NetworkOperator:
@@ -214,7 +236,7 @@ class OperatorReader:
             described: what it is.
             target: the value that it makes.
             shape: of that value's tensor, if it is not what Keras sees.
-            channels: for each channel dimension the value of the graph whose last axis it is.
+            channels: as in :class:`NetworkOperator`.
             squeezed, kept: see :class:`Tensor`.
         """
         call = self.call
@@ -223,11 +245,10 @@ class OperatorReader:
         if problem is None and kind not in KINDS:
             problem = f"no time model knows what {kind} costs"
         dims = d.canonical(kind, dims)
-        # Before a reshape the last axis may be another one than that of the value.
         known = {
-            name: value
-            for name, value in (channels or {}).items()
-            if value >= 0 and dims.get(name) == self.shape(value)[-1]
+            name: carrier
+            for name, carrier in (channels or {}).items()
+            if self._counts(carrier, dims.get(name, 0), kind)
         }
         operator = NetworkOperator(kind, dims, call.name, known, problem)
         operator.elements_in = sum(math.prod(self.shape(v)) for v in call.inputs)
@@ -238,6 +259,13 @@ class OperatorReader:
             self._made += 1
             self._tensors[target] = Tensor(-self._made, shape or self.shape(target), squeezed, kept)
         return operator
+
+    def _counts(self, carrier: Carrier, size: int, kind: str) -> bool:
+        """Whether a dimension of this size counts the channels of a carrier; what a reshape copies is all of it."""
+        if isinstance(carrier, tuple):
+            return True
+        # Before a reshape the last axis may be another one than that of the value.
+        return carrier >= 0 and (size == self.shape(carrier)[-1] or kind == "reshape")
 
     def unknown(self, call: Call, problem: str | None = None) -> None:
         """A layer that no rule describes, or one whose arguments it does not."""

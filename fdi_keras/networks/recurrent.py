@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.graph import Call, Graph
+from fdi_keras.networks.sides import Carrier, part
 
 L = keras.layers
 
@@ -35,7 +36,7 @@ class Part(NamedTuple):
 
     kind: str
     dims: dict[str, int]
-    channels: dict[str, int]
+    channels: dict[str, Carrier]
     problem: str | None = None
 
 
@@ -49,9 +50,10 @@ def recurrent_parts(graph: Graph, call: Call) -> list[Part]:
         if type(way) not in CELLS:
             problem = f"no time model knows what {type(way).__name__} in both directions costs"
             return [Part(type(layer).__name__, {}, {}, problem)]
-    parts = [part for way in ways for part in _one_way(graph, call, way, {})]
+    units = part(call, "units")
+    parts = [one for way in ways for one in _one_way(graph, call, way, {"units": units})]
     if layer.return_sequences:
-        parts.append(_reverse(graph, call, layer.backward_layer.units, {}))
+        parts.append(_reverse(graph, call, layer.backward_layer.units, {"channels": units}))
     made = call.outputs[0]
     *pixels, channels = (n or 1 for n in graph.shapes[made][1:])
     image = {"height": 1, "width": pixels[0] if pixels else 1, "channels": channels}
@@ -62,7 +64,7 @@ def recurrent_parts(graph: Graph, call: Call) -> list[Part]:
     return parts
 
 
-def _one_way(graph: Graph, call: Call, layer: Any, channels: dict[str, int]) -> Iterator[Part]:
+def _one_way(graph: Graph, call: Call, layer: Any, channels: dict[str, Carrier]) -> Iterator[Part]:
     source = call.inputs[0]
     steps, n_in = (n or 1 for n in graph.shapes[source][1:])
     dims = {"steps": steps, "in_channels": n_in, "units": layer.units}
@@ -74,7 +76,7 @@ def _one_way(graph: Graph, call: Call, layer: Any, channels: dict[str, int]) -> 
     yield Part(kind, dims, {"in_channels": source, **channels}, _problem(call, layer, steps))
 
 
-def _reverse(graph: Graph, call: Call, width: int, channels: dict[str, int]) -> Part:
+def _reverse(graph: Graph, call: Call, width: int, channels: dict[str, Carrier]) -> Part:
     return Part("reverse", {"steps": graph.shapes[call.inputs[0]][1] or 1, "channels": width}, channels)
 
 

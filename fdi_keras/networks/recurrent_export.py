@@ -16,6 +16,7 @@ import keras
 
 from fdi_keras.errors import ExportError, UnknownOperatorsError, UsageError
 from fdi_keras.networks.graph import Call, Graph, copy_with, is_graph_model, read_graph
+from fdi_keras.networks.layer_widths import in_both
 from fdi_keras.networks.recurrent import CELLS, recurrent_parts
 from fdi_keras.profile import DeviceProfile
 
@@ -77,11 +78,7 @@ def _changes(layer: Any, unroll: bool | None) -> dict[str, Any]:
         inner = {name: _changes(way, unroll) for name, way in ways.items()}
         if not any(inner.values()):
             return {}
-        config = layer.get_config()
-        config["backward_layer"] = keras.saving.serialize_keras_object(layer.backward_layer)
-        for name, changed in inner.items():
-            config[name]["config"] = config[name]["config"] | changed
-        return {name: config[name] for name in inner}
+        return in_both(layer, inner)
     if not isinstance(layer, RECURRENT_LAYERS):
         return {}
     wanted = {"dropout": 0.0, "recurrent_dropout": 0.0}

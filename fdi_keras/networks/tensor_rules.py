@@ -70,7 +70,8 @@ def move(reader: OperatorReader, source: int, target: int, order: Sequence[int])
         reader.view(source, target)
         return
     reader.need(source)
-    reader.emit(described, target)
+    channels = reader.by_part(source, lambda shape: d.transpose(shape, order))
+    reader.emit(described, target, channels=channels)
     reader.moved[target] = tuple(order)
 
 

@@ -12,7 +12,7 @@ import keras
 
 from fdi_keras.networks import described as d
 from fdi_keras.networks.activation_rules import activate
-from fdi_keras.networks.channel_rules import activation_name
+from fdi_keras.networks.channels import activation_name
 from fdi_keras.networks.described import Described, Shape
 from fdi_keras.networks.graph import Call
 from fdi_keras.networks.operator_reader import NetworkOperator, OperatorReader

@@ -18,7 +18,8 @@ STEPS = ("conv", "conv_bn_relu", "pointwise", "depthwise", "separable", "bn", "r
 
 #: Also rarer ones whose channels can be cut as exactly.
 CUTTABLE = (*STEPS, "asymmetric", "dilated", "squeeze_excite", "squeeze_dense", "upsample", "transposed", "norm",
-            "softplus", "prelu", "slice", "multiplier", "numbers", "spread", "sequence", "volume", "rows")  # fmt: skip
+            "softplus", "prelu", "slice", "multiplier", "numbers", "spread", "sequence", "volume", "rows", "tokens",
+            "attention", "both_ways")  # fmt: skip
 
 #: Those whose channels go in groups. Of one group that is left nobody can say that there were several.
 IN_GROUPS = ("grouped", "group_norm")
@@ -169,6 +170,26 @@ def _further_step(draw, step, x):
             tokens = L.Reshape((height * width, channels))(x)
             tokens = L.Add()([tokens, L.MultiHeadAttention(2, 4)(tokens, tokens)])
             return L.Reshape((height, width, channels))(L.Dense(channels, activation="gelu")(tokens))
+        case "attention":
+            height, width = x.shape[1:3]
+            sequence = L.Reshape((height * width, channels))(x)
+            others = L.Conv1D(draw(_widths), 2, strides=2)(sequence)
+            values = draw(st.sampled_from([others, L.Dense(draw(_widths))(others)]))
+            attention = L.MultiHeadAttention(
+                draw(st.integers(1, 4)),
+                draw(st.integers(1, 3)),
+                value_dim=draw(st.sampled_from([None, 2])),
+                use_bias=draw(st.booleans()),
+                output_shape=draw(st.sampled_from([None, channels])),
+            )
+            mixed = attention(sequence, values, key=draw(st.sampled_from([None, others])))
+            return L.Reshape((height, width, channels))(sequence + mixed)
+        case "both_ways":
+            height, width = x.shape[1:3]
+            layer = draw(st.sampled_from([L.LSTM, L.GRU, L.SimpleRNN]))(draw(_widths), return_sequences=True)
+            both = L.Bidirectional(layer, merge_mode=draw(st.sampled_from(["concat", "sum", "mul", "ave"])))
+            rows = both(L.Reshape((height * width, channels))(x))
+            return L.Reshape((height, width, rows.shape[-1]))(rows)
     raise AssertionError(step)
 
 

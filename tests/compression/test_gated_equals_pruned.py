@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from random_networks import CUTTABLE, IN_GROUPS, open_random_gates, random_network
+from random_networks import CUTTABLE, IN_GROUPS, open_random_gates, random_network, randomize
 from searching import examples
 
 import fdi_keras as fdi
 from fdi_keras.compression.gates import gate_widths
 from fdi_keras.errors import NothingToPruneError
 from fdi_keras.networks import find_channel_spaces, read_graph
+
+#: Of one channel that is left nobody can say that another one is spread over what were several.
+GROWABLE = tuple(step for step in CUTTABLE if step != "spread")
 
 NORMALIZATIONS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization)
 
@@ -60,7 +63,7 @@ def test_growing_back_to_the_origin_restores_its_output(data, seed):
     from fdi_keras.compression.regain import Origin, rebuild_at
     from fdi_keras.networks import find_channel_spaces, read_graph
 
-    network = random_network(data.draw, steps=CUTTABLE)
+    network = random_network(data.draw, steps=GROWABLE)
     x = np.random.default_rng(seed).normal(size=(2, *network.input_shape[1:])).astype("float32")
     try:
         gated = fdi.prunable(network)
@@ -77,6 +80,38 @@ def test_growing_back_to_the_origin_restores_its_output(data, seed):
     for a, b in zip(outputs(network, x), outputs(grown, x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert all(len(kept[s.name]) == w for s, w in zip(spaces, source.widths, strict=True))
+
+
+def lone_channels(make):
+    """A network whose first layer is left with one channel of two, and that with all of them."""
+    image = keras.Input((6, 6, 1))
+    x = make(keras.layers.Conv2D(2, 3, name="first")(image))
+    network = keras.Model(image, keras.layers.Dense(3)(x))
+    randomize(network, 1)
+    return network, fdi.apply_widths(network, {"first": [0]})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        keras.layers.Flatten(),
+        keras.layers.DepthwiseConv2D(3, depth_multiplier=2),
+        lambda x: keras.layers.Flatten()(keras.layers.DepthwiseConv2D(3, depth_multiplier=2)(x)),
+        lambda x: keras.layers.Concatenate()([x, x]),
+        lambda x: keras.layers.Concatenate()([x, keras.layers.Add()([x, keras.layers.Conv2D(2, 1)(x)])]),
+    ],
+)
+def test_a_channel_that_comes_back_to_a_single_one_finds_its_place(make):
+    """Beside each pixel of a flattened image, or beside its copies: of a single channel both look alike."""
+    from fdi_keras.compression.regain import Origin, rebuild_at
+
+    network, small = lone_channels(make)
+    graph = read_graph(small)
+    spaces = find_channel_spaces(graph)
+    source = Origin.of(small, spaces, network)
+    grown, _ = rebuild_at(graph, spaces, source.widths, source, source.ranking)
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype("float32")
+    np.testing.assert_allclose(outputs(network, x)[0], outputs(grown, x)[0], atol=1e-6)
 
 
 def test_a_space_never_closes_whole():

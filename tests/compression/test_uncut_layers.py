@@ -41,7 +41,7 @@ def whole_sorts():
     x = L.Conv2D(5, (1, 3), padding="same", activation="relu", name="free")(x)
     x = L.Multiply()([x, L.Dense(5, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(x))])
     tokens = L.Reshape((-1, 5))(L.MaxPooling2D(8)(x))
-    tokens = L.Add()([tokens, L.MultiHeadAttention(2, 4)(tokens, tokens)])
+    tokens = L.Add()([tokens, L.Attention()([tokens, tokens])])
     return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling1D()(tokens)))
 
 
@@ -53,7 +53,7 @@ def test_all_are_priced_and_those_that_cannot_be_cut_are_named():
     assert plan.uncovered == []
     assert float(plan.predict_ms(plan.full_widths)) == pytest.approx(report.total_ms, rel=1e-6)
     spaces = find_channel_spaces(read_graph(model))
-    assert "MultiHeadAttention" in spaces["free"].kept
+    assert "Attention" in spaces["free"].kept
     # A group goes as a whole: the three groups of two are a space of three.
     assert spaces["first"].width == 3
 

@@ -42,8 +42,12 @@ def test_every_column_is_a_polynomial_of_second_degree_in_the_channels(name, dat
     if "groups" in dims:  # as channels are narrowed: by whole groups
         group_size = data.draw(st.integers(1, 4), "group size")
         dims["in_channels"] = group_size * dims["groups"]
-    table = _Table(Priced(model, {**dims, "groups": 1} if group_size else dims, group_size))
-    numbers = {ONE: 1.0, X: float(dims[kind.channels[0]]), Y: float(dims[kind.channels[-1]])}
+    # Heads of attention are rows, pixels along one side, or matrices.
+    others = [d for d in ("height", "rows", "batch") if d in kind.dimensions and not kind.windowed]
+    first = data.draw(st.sampled_from([kind.channels[0], *([] if group_size else others)]), "first end")
+    ends = (first, kind.channels[-1])
+    table = _Table(Priced(model, {**dims, "groups": 1} if group_size else dims, ends, group_size))
+    numbers = {ONE: 1.0, X: float(dims[ends[0]]), Y: float(dims[ends[1]])}
     for i, (number, tile) in enumerate(table.tiles):
         numbers[3 + i] = np.ceil(numbers[number] / tile - LITTLE) * tile
     for column, expected in compute(kind, dims, names).items():

@@ -159,6 +159,26 @@ def test_the_expected_latency_prices_them_at_every_width():
     assert float(plan.expected_ms(widths.astype("float32"))) == pytest.approx(total_ms, rel=1e-5)
 
 
+@pytest.mark.parametrize("merge", ["concat", "sum", "ave"])
+@pytest.mark.parametrize("unroll", [False, True])
+def test_the_expected_latency_prices_both_directions_at_every_width(merge, unroll):
+    inputs = keras.Input((12, 4))
+    x = L.Dense(6, name="dense")(inputs)
+    x = L.Bidirectional(L.GRU(8, return_sequences=True, unroll=unroll), merge_mode=merge, name="first")(x)
+    x = L.Bidirectional(L.LSTM(7, unroll=unroll), merge_mode=merge, name="second")(x)
+    model = keras.Model(inputs, L.Dense(5)(x))
+    graph = read_graph(model)
+    spaces = find_channel_spaces(graph)
+    assert [space.name for space in spaces.prunable] == ["dense", "first", "second"]
+    plan = LatencyPlan(read_layer_operators(graph), spaces, device())
+    kept = {"dense": 4, "first": 5, "second": 3}
+    for model_now, wanted in ((model, {}), (fdi.apply_widths(model, kept), kept)):
+        widths = np.array([wanted.get(s.name, s.width) for s in spaces], float)
+        total_ms = fdi.predict_latency(model_now, device()).total_ms
+        assert float(plan.predict_ms(widths)) == pytest.approx(total_ms)
+        assert float(plan.expected_ms(widths.astype("float32"))) == pytest.approx(total_ms, rel=1e-5)
+
+
 # Export
 
 
