@@ -35,6 +35,7 @@ _HOMES = {
     "prunable": "fdi_keras.compression",
     "prune": "fdi_keras.compression",
     "refit": "fdi_keras.profile",
+    "sweep": "fdi_keras.study",
 }
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "prunable",
     "prune",
     "refit",
+    "sweep",
 ]
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from fdi_keras.networks.export import export_litert, load_model
     from fdi_keras.networks.latency import measure_interleaved, measure_latency, predict_latency
     from fdi_keras.profile import DeviceProfile, bundled_profiles, load_profile, profile_device, refit
+    from fdi_keras.study import sweep
 
 
 def __getattr__(name: str) -> Any:
