@@ -65,6 +65,7 @@ def compress_by_deepiot(
     batch_size: int = 32,
     seed: int = 0,
     report: Callable[[str], None] | None = print,
+    fits: Callable[[keras.Model], bool] | None = None,
 ) -> keras.Model:
     """Search with a compressor network, then cut. Fine-tuning is left to the caller.
 
@@ -77,9 +78,11 @@ def compress_by_deepiot(
         batch_size: examples of a step.
         seed: of masks and of the order of examples.
         report: is told of every epoch; ``None``: nobody is.
+        fits: decides at the end how much is cut, such as what a network takes on a device; ``None``: its
+            cost is at most ``target``.
 
     Returns:
-        A plain Keras model whose cost is at most ``target``.
+        A plain Keras model, the largest by the compressor's probabilities that fits.
 
     Raises:
         UsageError: the model is not compiled.
@@ -96,7 +99,7 @@ def compress_by_deepiot(
             report(
                 f"DeepIoT {(step + 1) * epochs // steps}/{epochs}: loss {loss:.4g}, cost {search.expected:.4g}"
             )
-    return search.cut()
+    return search.cut(fits)
 
 
 class _Search:
@@ -132,24 +135,30 @@ class _Search:
         self.compressor.train_on_batch(matrices, mask[None].astype("float32"), sample_weight=advantage)
         return loss
 
-    def cut(self) -> keras.Model:
-        """The network of the units above the threshold at which the target is met."""
+    def cut(self, fits: Callable[[keras.Model], bool] | None) -> keras.Model:
+        """The network of the units above the lowest threshold at which it fits."""
         matrices = [matrix[None] for matrix in self._matrices()]
         kept = np.asarray(keras.ops.convert_to_numpy(self.compressor.predict_on_batch(matrices)))[0]
         # The highest of a space always stays, and of equal ones some: ranks tell them apart.
         order = np.argsort(np.argsort(kept, kind="stable")) / len(kept)
         for part in self._parts():
             order[part.start + int(np.argmax(order[part]))] = 2.0
-        low, high = 0, len(kept)
+        low, high = 0, len(kept) - 1
         levels = np.sort(order)
-        while low < high:  # the fewest closed units that meet the target
+        while low < high:  # the fewest closed units
             middle = (low + high) // 2
-            if self.cost(self._counts(order >= levels[middle])) <= self.target:
+            if self._fits(order >= levels[middle], fits):
                 high = middle
             else:
                 low = middle + 1
-        self._close(order >= levels[min(low, len(levels) - 1)])
+        self._close(order >= levels[low])
         return prune(self.gated)
+
+    def _fits(self, mask: np.ndarray, fits: Callable[[keras.Model], bool] | None) -> bool:
+        if fits is None:
+            return self.cost(self._counts(mask)) <= self.target
+        self._close(mask)
+        return fits(prune(self.gated))
 
     def _pressed(self, kept: np.ndarray, progress: float) -> np.ndarray:
         """Probabilities under the threshold that the budget of this moment asks for."""
