@@ -21,6 +21,7 @@ _HOMES = {
     "LatencyRegularizer": "fdi_keras.compression",
     "apply_widths": "fdi_keras.compression",
     "bundled_profiles": "fdi_keras.profile",
+    "compress": "fdi_keras.compression",
     "export_litert": "fdi_keras.networks",
     "grow": "fdi_keras.compression",
     "kept_channels": "fdi_keras.compression",
@@ -34,6 +35,7 @@ _HOMES = {
     "prunable": "fdi_keras.compression",
     "prune": "fdi_keras.compression",
     "refit": "fdi_keras.profile",
+    "sweep": "fdi_keras.study",
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "__version__",
     "apply_widths",
     "bundled_profiles",
+    "compress",
     "export_litert",
     "grow",
     "kept_channels",
@@ -56,6 +59,7 @@ __all__ = [
     "prunable",
     "prune",
     "refit",
+    "sweep",
 ]
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
         LatencyCallback,
         LatencyRegularizer,
         apply_widths,
+        compress,
         grow,
         kept_channels,
         prunable,
@@ -72,6 +77,7 @@ if TYPE_CHECKING:
     from fdi_keras.networks.export import export_litert, load_model
     from fdi_keras.networks.latency import measure_interleaved, measure_latency, predict_latency
     from fdi_keras.profile import DeviceProfile, bundled_profiles, load_profile, profile_device, refit
+    from fdi_keras.study import sweep
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,8 @@ VERBS = {
     "predict": ("fdi_keras.cli.predict:predict", "Predict the latency of a model, operator by operator."),
     "measure": ("fdi_keras.cli.measure:measure", "Time a model on a device, for real."),
     "minima": ("fdi_keras.cli.minima:minima", "Find the widths at which more channels cost nothing."),
+    "compress": ("fdi_keras.cli.compress:compress", "Make a trained network as fast as asked for."),
+    "sweep": ("fdi_keras.cli.sweep:sweep", "Networks at many widths: what explains their times."),
     "demo": ("fdi_keras.cli.demo:demo", "The whole way on this computer, in a few minutes."),
 }
 

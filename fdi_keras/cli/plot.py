@@ -152,3 +152,34 @@ def _ticks(first: int, last: int, columns: int) -> str:
             line[begin : begin + len(text)] = text
             taken[begin : begin + len(text)] = [True] * len(text)
     return "".join(line).rstrip()
+
+
+def scatter(points: Sequence[tuple[float, float, str]], width: int = 80, height: int = 14) -> list[str]:
+    """Lines of a plot of points, each a letter, from zero on both axes.
+
+    Args:
+        points: x, y and letter of each; several letters in one place become ``*``.
+        width: of a line, in characters, at least 30.
+        height: in lines; the axis and its ticks take two more.
+
+    >>> for line in scatter([(1, 10, "a"), (2, 40, "b"), (2, 40, "c")], width=30, height=3):
+    ...     print(line.rstrip())
+         40 |                    *
+         20 |
+            |          a
+          0 +---------------------
+            0                    2
+    """
+    right, top = max(x for x, _, _ in points), max(y for _, y, _ in points)
+    labels = {0: f"{top:.3g}", height // 2: f"{top / 2:.3g}"}
+    room = max(7, *(len(text) for text in labels.values()))
+    columns = width - room - 2
+    rows = [[" "] * columns for _ in range(height)]
+    for x, y, letter in points:
+        row = rows[height - 1 - round((height - 1) * y / top) if top else height - 1]
+        at = round((columns - 1) * x / right) if right else 0
+        row[at] = letter if row[at] in (" ", letter) else "*"
+    lines = [f"{labels.get(i, ''):>{room}} |{''.join(row)}" for i, row in enumerate(rows)]
+    lines.append(f"{'0':>{room}} +{'-' * columns}")
+    lines.append(f"{'':>{room}} 0{f'{right:.3g}':>{columns}}")
+    return lines

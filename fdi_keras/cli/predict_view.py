@@ -6,6 +6,8 @@ in ``fdi rules``, and each rule that was used stands once below the table.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +18,7 @@ from fdi_keras.cli.words import count, dims_text, percent, time_text
 from fdi_keras.execution_time import describe_rules
 from fdi_keras.networks.latency import LatencyReport
 from fdi_keras.profile import DeviceProfile
+from fdi_keras.study.roofline import MEANING, Place, Roofline
 
 #: From this width on a row has room for dimensions and a bar.
 WIDE = 120
@@ -98,6 +101,35 @@ def _table(report: LatencyReport, numbers: dict[tuple[str, str], int], wide: boo
             cells.append(Text("unknown", "yellow") if unknown else Text(f"{row.predicted_mj:.4g}"))
         table.add_row(*cells)
     return table
+
+
+def print_roofline(out: Console, report: LatencyReport, roofline: Roofline, places: Sequence[Place]) -> None:
+    """How the predicted time divides into operators that arithmetic limits, and that memory limits."""
+    out.print()
+    out.print(plain(roofline.text))
+    table = new_table()
+    table.add_column("operator", max_width=26, no_wrap=True, overflow="ellipsis")
+    table.add_column("limit", no_wrap=True)
+    for heading in ("FLOPs/B", "at best", "predicted", "of roof"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row, place in zip(report.operators, places, strict=True):
+        known = row.predicted_ms
+        table.add_row(
+            plain(short_name(row.name)),
+            Text(place.bound, "cyan" if place.bound == "compute" else "yellow"),
+            f"{place.intensity:.1f}",
+            time_text(place.roof_ms),
+            "unknown" if known is None else time_text(known),
+            "" if not known else percent(place.roof_ms / known),
+        )
+    out.print(table)
+    for bound, meaning in MEANING.items():
+        share = sum(
+            row.predicted_ms or 0.0
+            for row, place in zip(report.operators, places, strict=True)
+            if place.bound == bound
+        )
+        out.print(plain(f"{percent(share / report.total_ms)} of the time is limited by {bound}: {meaning}."))
 
 
 def short_name(name: str) -> str:

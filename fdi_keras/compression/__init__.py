@@ -6,6 +6,7 @@ from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import apply_widths, kept_channels, prune
+from fdi_keras.compression.recipe import compress
 from fdi_keras.compression.regularizer import LatencyRegularizer
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "LatencyRegularizer",
     "PrunableModel",
     "apply_widths",
+    "compress",
     "grow",
     "kept_channels",
     "prunable",

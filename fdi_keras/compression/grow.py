@@ -64,6 +64,7 @@ def grow(
     device: str | None = None,
     exchange: bool = False,
     report: Callable[[str], None] | None = print,
+    target_ms: float | None = None,
 ) -> keras.Model:
     """Widen a network where the profile says that it costs no time.
 
@@ -77,12 +78,16 @@ def grow(
         exchange: also shrink spaces to a step below and spend the saved time where it keeps the most
             importance. Without it no space gets narrower.
         report: called with each change and why; ``None``: silent (the journal has it all the same).
+        target_ms: also spend what time is left until this predicted latency, where it regains most
+            importance. Not together with ``device``.
 
     Returns:
-        A plain Keras model; ``small`` itself is not changed. Its predicted time is never higher.
+        A plain Keras model; ``small`` itself is not changed. Its predicted time is never higher, or with
+        ``target_ms`` no higher than that.
 
     Raises:
-        UsageError: ``small`` still has gates, or ``origin`` is not what it was made from.
+        UsageError: ``small`` still has gates, ``origin`` is not what it was made from, or a target
+            together with a device.
 
     Example::
 
@@ -91,6 +96,10 @@ def grow(
     if isinstance(small, PrunableModel):
         raise UsageError(
             f"grow() takes a pruned network; {small.name!r} still has gates: call fdi_keras.prune first."
+        )
+    if target_ms is not None and device is not None:
+        raise UsageError(
+            "grow() takes target_ms=, a predicted latency, or device=, which verifies; not both."
         )
     profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
     graph = read_graph(small)
@@ -113,7 +122,11 @@ def grow(
         first, second = measure_interleaved(models, device or "local", profile.runtime.threads, VERIFYING_S)
         return second.median_ms / first.median_ms
 
-    wanted = search.exchange(now) if exchange else search.grow_free(now)
+    budget_ms = max(float(plan.predict_ms(now)), target_ms or 0.0)
+    if exchange:
+        wanted = search.exchange(now, budget_ms)
+    else:
+        wanted = search.grow_free(now) if target_ms is None else search.spend(now, budget_ms)
     if device is not None:
         verify = _verified_exchange if exchange else _verified_growth
         wanted = verify(search, now, wanted, ratio, report or (lambda text: None))
@@ -153,7 +166,7 @@ def explain_changes(plan: LatencyPlan, before: np.ndarray, after: np.ndarray) ->
         if new_ms < old_ms * (1 - 1e-9) and after[i] > before[i]:
             why = "faster"
         elif after[i] > before[i]:
-            why = "free" if new_ms <= old_ms * (1 + 1e-9) else "spends time saved elsewhere"
+            why = "free" if new_ms <= old_ms * (1 + 1e-9) else "spends time that was left"
         else:
             why = "saves time to spend elsewhere"
         reason = f"{why}; {changed[0]}" if changed else f"{why} within the same leaf"

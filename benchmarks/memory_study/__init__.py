@@ -1,0 +1,1 @@
+"""The memory study: what FLOPs do not explain."""

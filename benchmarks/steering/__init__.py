@@ -1,0 +1,1 @@
+"""Steering against everybody else, at equal measured time."""

@@ -1,0 +1,54 @@
+"""Steering against everybody else: ``python -m benchmarks.steering``.
+
+Hours on two cores: every method on every task, for three seeds and three targets; results are kept as they come, and a
+run that was stopped goes on. ``--quick`` tries everything on one task in some minutes: enough to see that it
+works, not to learn anything. Parts: 1 the runs, 2 what follows from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.command import RESULTS, Benchmark
+from benchmarks.steering.settings import PARTS, SHARES, Settings
+
+#: What the quick form tries: one task, one target, a twentieth of the epochs, few examples.
+QUICK = {"tasks": ("images-resnet",), "seeds": (0,), "shares": (0.5,), "effort": 0.05, "examples": 400}
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    from benchmarks.steering.tasks import TASKS
+
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--profile", default="x86-avx512-litert", help="of this computer, a file or a name")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each a training of its own")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), help="which to run")
+    parser.add_argument("--methods", nargs="+", default=None, help="which to run; all when left out")
+    parser.add_argument("--quick", action="store_true", help="try everything on next to nothing")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from benchmarks.steering.methods import METHODS
+
+    methods = tuple(options.methods or METHODS)
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown:
+        sys.exit(f"no method {', '.join(unknown)}; there are {', '.join(METHODS)}.")
+    if options.again:
+        for path in options.work.glob("*-*-*-*.json"):
+            path.unlink()
+    chosen = {"seeds": tuple(options.seeds), "tasks": tuple(options.tasks), "shares": SHARES}
+    work = options.work
+    if options.quick:
+        chosen |= QUICK
+        work = work / "quick"
+        work.mkdir(exist_ok=True)
+    return Settings(work, options.data, options.profile, methods=methods, **chosen)
+
+
+BENCHMARK = Benchmark("steering", __doc__, PARTS, _settings, _options, RESULTS / "work" / "steering")
+
+if __name__ == "__main__":
+    sys.exit(BENCHMARK.run())

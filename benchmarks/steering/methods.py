@@ -1,0 +1,239 @@
+"""The ways of compression that are compared, each driven to the same measured time.
+
+Every one gets the trained network and as many further epochs; those that train from scratch get the epochs of
+the uncompressed network besides. What a method steers by is its own matter; how far it goes is decided by
+timing on this computer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+import fdi_keras as fdi
+from benchmarks.steering.tasks import Arrays, Task
+from fdi_keras.compression.deepiot import compress_by_deepiot
+from fdi_keras.compression.importance import Ranking, importance_by
+from fdi_keras.compression.recipe import estimate_statistics, rising_and_falling
+from fdi_keras.compression.thinning import thin_to_time
+from fdi_keras.networks import find_channel_spaces, read_graph
+from fdi_keras.profile import DeviceProfile
+from fdi_keras.profile.counted import counting_profile
+
+#: Share of the epochs in which something is searched or steered; the rest fine-tunes.
+SEARCHING = 0.4
+
+#: A network is on target within this share; so many are tried.
+NEAR, TRIES = 0.02, 9
+
+#: Seconds of timing of a network that is only tried.
+TRY_S = 0.3
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a method is given.
+
+    Attributes:
+        task, network, data: the task, its trained network, and what to learn from.
+        profile: of this computer.
+        target_ms: measured time to come to.
+        train, compress: epochs from scratch, and of compression.
+        seed: of everything random.
+        ours: loads the network that :func:`steered` has found for this case, or None.
+    """
+
+    task: Task
+    network: keras.Model
+    data: Arrays
+    profile: DeviceProfile
+    target_ms: float
+    train: int
+    compress: int
+    seed: int
+    ours: Callable[[], keras.Model | None]
+
+    @property
+    def searching(self) -> int:
+        return min(max(round(SEARCHING * self.compress), 1), self.compress - 1)
+
+
+def steered(case: Case) -> keras.Model:
+    """This library's recipe."""
+    result = fdi.compress(
+        case.network, case.profile, case.target_ms, case.data, case.compress,
+        batch_size=case.task.batch, report=lambda _: None,
+    )  # fmt: skip
+    return result.model
+
+
+def found_from_scratch(case: Case) -> keras.Model:
+    """The widths that the recipe found, trained from scratch."""
+    found = case.ours()
+    if found is None:
+        raise LookupError("run the method 'steered' first")
+    return _trained(keras.models.clone_model(found), case, case.train + case.compress)
+
+
+def uniform_from_scratch(case: Case) -> keras.Model:
+    """All widths scaled alike, trained from scratch."""
+    return _trained(thin_to_time(case.network, case.target_ms, _time, NEAR), case, case.train + case.compress)
+
+
+def deepiot_by_size(case: Case) -> keras.Model:
+    """DeepIoT as published: steered by the number of parameters."""
+    return _deepiot(case, counting_profile("parameters"))
+
+
+def deepiot_by_time(case: Case) -> keras.Model:
+    """DeepIoT steered by predicted time, as FastDeepIoT does."""
+    return _deepiot(case, case.profile)
+
+
+def flops_penalty(case: Case) -> keras.Model:
+    """Gates under a penalty on FLOPs, as MorphNet has it."""
+    return _gates_by(case, counting_profile("flops"))
+
+
+def parameters_penalty(case: Case) -> keras.Model:
+    """Gates under a penalty on the number of parameters."""
+    return _gates_by(case, counting_profile("parameters"))
+
+
+def multiples_of_8(case: Case) -> keras.Model:
+    """Gates steered by predicted time, widths rounded to multiples of 8."""
+    return _gates_by(case, case.profile, multiple_of=8)
+
+
+def random_channels(case: Case) -> keras.Model:
+    """Every space narrowed alike, to random channels."""
+    return _ranked(case, "random")
+
+
+def l1(case: Case) -> keras.Model:
+    """Every space narrowed alike, to the filters of largest L1 norm."""
+    return _ranked(case, "l1")
+
+
+def l2(case: Case) -> keras.Model:
+    """Every space narrowed alike, to the filters of largest L2 norm."""
+    return _ranked(case, "l2")
+
+
+def scale(case: Case) -> keras.Model:
+    """Every space narrowed alike, to the channels of largest batch normalization scale."""
+    return _ranked(case, "scale")
+
+
+METHODS: dict[str, Callable[[Case], keras.Model]] = {
+    method.__name__: method
+    for method in (
+        steered,
+        found_from_scratch,
+        uniform_from_scratch,
+        deepiot_by_size,
+        deepiot_by_time,
+        flops_penalty,
+        parameters_penalty,
+        multiples_of_8,
+        random_channels,
+        l1,
+        l2,
+        scale,
+    )
+}
+
+
+def _deepiot(case: Case, cost: DeviceProfile) -> keras.Model:
+    searched = compress_by_deepiot(
+        case.network, cost, _cost_of_uniform(case, cost), case.data, case.searching,
+        batch_size=case.task.batch, seed=case.seed, report=None,
+        fits=lambda network: _time(network) <= case.target_ms * (1 + NEAR),
+    )  # fmt: skip
+    return _tuned(searched, case, case.compress - case.searching)
+
+
+def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
+    gated = fdi.prunable(case.network)
+    start = fdi.predict_latency(case.network, cost).total_ms
+    wanted = min(_cost_of_uniform(case, cost), 0.98 * start)
+    arguments = keras.saving.deserialize_keras_object(case.network.get_compile_config())
+    gated.compile(**arguments, regularizer=fdi.LatencyRegularizer(cost, target_ms=wanted))
+    gated.fit(*case.data, case.task.batch, epochs=case.searching, verbose=0)
+
+    def build(share: float) -> keras.Model | None:
+        try:
+            pruned = fdi.prune(gated, cost, target_ms=share * start, **pruning)
+        except fdi.errors.TargetError:
+            return None
+        return (
+            fdi.grow(pruned, cost, origin=gated, target_ms=share * start, report=None)
+            if not pruning
+            else pruned
+        )
+
+    return _tuned(_on_target(build, case.target_ms), case, case.compress - case.searching)
+
+
+def _ranked(case: Case, criterion: str) -> keras.Model:
+    graph = read_graph(case.network)
+    spaces = find_channel_spaces(graph)
+    ranking = Ranking.of(importance_by(criterion, graph, spaces, {}, case.seed))
+
+    def build(share: float) -> keras.Model:
+        kept = {
+            space.name: np.sort(ranking.first(space.name, max(1, round(share * space.width)))).tolist()
+            for space in spaces.prunable
+        }
+        return fdi.apply_widths(case.network, kept)
+
+    return _tuned(_on_target(build, case.target_ms), case, case.compress)
+
+
+def _on_target(build: Callable[[float], keras.Model | None], target_ms: float) -> keras.Model:
+    """The network nearest to a measured time among those of a share between 0 and 1."""
+    low, high = 0.0, 1.0
+    best: tuple[float, keras.Model] | None = None
+    for _ in range(TRIES):
+        share = (low + high) / 2
+        network = build(share)
+        took = math.inf if network is None else _time(network)
+        if network is not None and (best is None or abs(took - target_ms) < best[0]):
+            best = (abs(took - target_ms), network)
+        if best is not None and best[0] <= NEAR * target_ms:
+            break
+        # What cannot be built is too narrow, not too slow.
+        low, high = (low, share) if took > target_ms and network is not None else (share, high)
+    if best is None:
+        raise LookupError("no network could be built")
+    return best[1]
+
+
+def _cost_of_uniform(case: Case, cost: DeviceProfile) -> float:
+    """What the uniformly thinned network of the target's time costs: how far a search by another cost goes."""
+    thin = thin_to_time(case.network, case.target_ms, _time, NEAR)
+    return fdi.predict_latency(thin, cost).total_ms
+
+
+def _trained(network: keras.Model, case: Case, epochs: int) -> keras.Model:
+    network.compile(**keras.saving.deserialize_keras_object(case.network.get_compile_config()))
+    rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+    schedule = keras.callbacks.LearningRateScheduler(
+        lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / epochs)
+    )
+    network.fit(*case.data, case.task.batch, epochs=epochs, verbose=0, callbacks=[schedule])
+    return network
+
+
+def _tuned(network: keras.Model, case: Case, epochs: int) -> keras.Model:
+    estimate_statistics(network, case.data[0], case.task.batch)
+    return _trained(network, case, epochs)
+
+
+def _time(network: keras.Model) -> float:
+    return fdi.measure_latency(network, seconds=TRY_S).median_ms

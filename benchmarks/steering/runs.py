@@ -1,0 +1,104 @@
+"""Part 1: every method on every task, seed and target; each result is kept as it comes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import Row
+from benchmarks.steering.settings import Settings
+from benchmarks.steering.tasks import TASKS
+
+
+def run(settings: Settings) -> list[Row]:
+    rows = []
+    for name in settings.tasks:
+        for seed in settings.seeds:
+            for share in settings.shares:
+                for method in settings.methods:
+                    path = settings.work / f"{name}-{seed}-{share:g}-{method}.json"
+                    if not path.exists():
+                        _one(settings, name, seed, share, method, path)
+                    rows.append(_row(json.loads(path.read_text())))
+    return rows
+
+
+def _row(found: dict[str, Any]) -> Row:
+    what = f"{found['task']}, seed {found['seed']}, {found['share']:.1%} of the time, {found['method']}"
+    if "error" in found:
+        return Row("1", what, "reported", found["error"], None, found)
+    measured = f"{found['accuracy']:.2%} at {found['measured_ms'] / found['start_ms']:.3f} of the time"
+    return Row("1", what, "reported", f"{measured} (uncompressed {found['start_accuracy']:.2%})", None, found)
+
+
+def _one(settings: Settings, name: str, seed: int, share: float, method: str, path: Path) -> None:
+    import keras
+
+    import fdi_keras as fdi
+    from benchmarks.steering.methods import METHODS, Case
+
+    began = time.monotonic()
+    task = TASKS[name]
+    learn, test = task.load(settings.data)
+    if settings.examples is not None:
+        learn, test = (tuple(part[: settings.examples] for part in pair) for pair in (learn, test))
+    train, compress = (max(2, round(settings.effort * epochs)) for epochs in (task.train, task.compress))
+    network = _uncompressed(settings, name, seed, learn, train)
+    kept = settings.work / f"{name}-{seed}-{share:g}-steered.keras"
+    start_ms = fdi.measure_latency(network).median_ms
+    keras.utils.set_random_seed(1000 * seed + 1)
+    case = Case(
+        task, network, learn, fdi.load_profile(settings.profile), share * start_ms, train, compress, seed,
+        lambda: keras.models.load_model(kept) if kept.exists() else None,
+    )  # fmt: skip
+    found: dict[str, Any] = {"task": name, "seed": seed, "share": share, "method": method}
+    try:
+        small = METHODS[method](case)
+    except (fdi.errors.FdiError, LookupError) as error:
+        found["error"] = str(error)
+    else:
+        small.save(path.with_suffix(".keras"))
+        path.with_suffix(".tflite").write_bytes(fdi.export_litert(small))
+        first, second = fdi.measure_interleaved([network, small], seconds=1.5)
+        found |= {
+            "start_ms": first.median_ms,
+            "measured_ms": second.median_ms,
+            "start_accuracy": accuracy(network, test),
+            "accuracy": accuracy(small, test),
+            "parameters": small.count_params(),
+            "seconds": time.monotonic() - began,
+        }
+    path.write_text(json.dumps(found))
+    print(f"  {_row(found).row}: {_row(found).measured}; {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _uncompressed(settings: Settings, name: str, seed: int, learn: Any, epochs: int) -> Any:
+    import keras
+
+    from fdi_keras.compression.recipe import rising_and_falling
+
+    path = settings.work / f"{name}-{seed}.keras"
+    if not path.exists():
+        keras.utils.set_random_seed(seed)
+        task = TASKS[name]
+        network = task.build()
+        rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+        schedule = keras.callbacks.LearningRateScheduler(
+            lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / epochs)
+        )
+        network.fit(*learn, task.batch, epochs=epochs, verbose=0, callbacks=[schedule])
+        network.optimizer.learning_rate = rate
+        part = path.with_name(f"part-{path.name}")
+        network.save(part)
+        part.replace(path)
+    return keras.models.load_model(path)
+
+
+def accuracy(network: Any, test: Any) -> float:
+    """Share of the examples whose class is predicted."""
+    x, y = test
+    return float(np.mean(np.argmax(network.predict(x, batch_size=500, verbose=0), axis=-1) == y))

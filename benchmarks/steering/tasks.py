@@ -1,0 +1,141 @@
+"""The tasks: a network, its data, and for how long it trains."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Attributes:
+    build: makes the network, compiled.
+    load: from a folder, what to learn from and what to test on.
+    train, compress: epochs of the uncompressed network, and of every method after that.
+    batch: examples of a step.
+    """
+
+    build: Callable[[], Any]
+    load: Callable[[Path], tuple[Arrays, Arrays]]
+    train: int
+    compress: int
+    batch: int = 64
+
+
+def _compiled(inputs: Any, outputs: Any, name: str, rate: float) -> Any:
+    import keras
+
+    model = keras.Model(inputs, outputs, name=name)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _vgg() -> Any:
+    import keras
+    from keras import layers
+
+    x = image = keras.Input((32, 32, 3))
+    for filters in (48, 96, 192):
+        for _ in range(2):
+            x = layers.ReLU()(
+                layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
+            )
+        x = layers.MaxPooling2D()(x)
+    x = layers.Dropout(0.4)(layers.Dense(256, "relu")(layers.Flatten()(x)))
+    return _compiled(image, layers.Dense(10, "softmax")(x), "vgg_like", 1e-3)
+
+
+def _mobilenet() -> Any:
+    import keras
+    from keras import layers
+
+    def normal(x: Any, relu: bool = True) -> Any:
+        x = layers.BatchNormalization()(x)
+        return layers.ReLU(6.0)(x) if relu else x
+
+    x = image = keras.Input((32, 32, 3))
+    x = normal(layers.Conv2D(32, 3, padding="same", use_bias=False)(x))
+    width = 32
+    for filters, repeats, stride in ((24, 2, 1), (40, 2, 2), (64, 3, 2), (112, 2, 1)):
+        for i in range(repeats):
+            y = normal(layers.Conv2D(4 * width, 1, use_bias=False)(x))
+            y = normal(layers.DepthwiseConv2D(3, stride if i == 0 else 1, "same", use_bias=False)(y))
+            y = normal(layers.Conv2D(filters, 1, use_bias=False)(y), relu=False)
+            x = layers.Add()([x, y]) if i else y
+            width = filters
+    x = normal(layers.Conv2D(256, 1, use_bias=False)(x))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return _compiled(image, layers.Dense(10, "softmax")(x), "mobilenet_like", 2e-3)
+
+
+def _resnet() -> Any:
+    from fdi_keras.cli.demo_network import residual_network
+
+    network = residual_network((28, 28, 1), 10, name="resnet_small")
+    return _compiled(network.input, network.output, "resnet_small", 2e-3)
+
+
+def _deepsense() -> Any:
+    import keras
+    from keras import layers
+
+    x = signal = keras.Input((128, 6))
+    # Each step of a loop costs something however narrow it is: three strides leave 16 of them.
+    for filters, stride in ((128, 2), (128, 2), (128, 2)):
+        x = layers.ReLU()(
+            layers.BatchNormalization()(layers.Conv1D(filters, 5, stride, "same", use_bias=False)(x))
+        )
+    x = layers.GRU(192, return_sequences=True)(x)
+    x = layers.Dropout(0.3)(layers.GRU(192)(x))
+    return _compiled(signal, layers.Dense(6, "softmax")(x), "deepsense_like", 1e-3)
+
+
+def _speech() -> Any:
+    import keras
+    from keras import layers
+
+    x = sound = keras.Input((49, 40))
+    for filters, stride in ((192, 1), (192, 2)):
+        x = layers.Conv1D(filters, 3, stride, "same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.LSTM(256, return_sequences=True)(x)
+    x = layers.Dropout(0.3)(layers.LSTM(192)(x))
+    return _compiled(sound, layers.Dense(10, "softmax")(x), "speech_lstm", 1e-3)
+
+
+def _from_npz(name: str, folder: Path) -> tuple[Arrays, Arrays]:
+    path = folder / name
+    if not path.exists():
+        sys.exit(f"{name} is not in {folder}. Name its folder with --data.")
+    with np.load(path) as file:
+        x, y, xt, yt = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
+    if x.dtype == np.uint8:
+        x, xt = (images.astype("float32") / 255 for images in (x, xt))
+    else:
+        mean, spread = x.mean(axis=(0, 1)), x.std(axis=(0, 1))
+        x, xt = (((part - mean) / spread).astype("float32") for part in (x, xt))
+    return (x, y.astype("int32").ravel()), (xt, yt.astype("int32").ravel())
+
+
+def _fashion(folder: Path) -> tuple[Arrays, Arrays]:
+    from benchmarks.main_job.steering import fashion_mnist
+
+    x, y, xt, yt = fashion_mnist(folder)
+    return (x, y), (xt, yt)
+
+
+TASKS = {
+    "activity": Task(_deepsense, partial(_from_npz, "har.npz"), 20, 40),
+    "speech": Task(_speech, partial(_from_npz, "spoken_digits.npz"), 30, 60, 32),
+    "images-vgg": Task(_vgg, partial(_from_npz, "cifar10_20k.npz"), 20, 40),
+    "images-mobilenet": Task(_mobilenet, partial(_from_npz, "cifar10_20k.npz"), 30, 60),
+    "images-resnet": Task(_resnet, _fashion, 8, 16, 128),
+}

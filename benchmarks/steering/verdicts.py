@@ -1,0 +1,96 @@
+"""Part 2: what follows from all runs: time saved at equal accuracy, growth, targets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import Row
+from benchmarks.steering.settings import Settings
+
+#: Accuracy that may be lost: half a point.
+LOST = 0.005
+
+#: Further saving against DeepIoT by size, and against the best of the others: on the median task, and at worst.
+AGAINST_DEEPIOT, AGAINST_BEST, AT_WORST = 0.48, 0.20, -0.05
+
+#: How near the measured time comes to the target.
+NEAR = 0.05
+
+OURS, DEEPIOT = "steered", "deepiot_by_size"
+
+
+def run(settings: Settings) -> list[Row]:
+    runs = [json.loads(path.read_text()) for path in sorted(settings.work.glob("*-*-*-*.json"))]
+    runs = [each for each in runs if each["task"] in settings.tasks and "error" not in each]
+    rows, further, against_best = [], [], []
+    for task in settings.tasks:
+        least = {
+            m: least_time([r for r in runs if r["task"] == task and r["method"] == m])
+            for m in settings.methods
+        }
+        known = {method: share for method, share in least.items() if share is not None}
+        listed = ", ".join(
+            f"{method} {share:.3f}" for method, share in sorted(known.items(), key=lambda i: i[1])
+        )
+        rows.append(
+            Row(
+                "2",
+                f"{task}: least share of the time within half a point",
+                "reported",
+                listed or "none",
+                None,
+            )
+        )
+        ours = known.get(OURS, 1.0)
+        if DEEPIOT in settings.methods:
+            further.append(1 - ours / known.get(DEEPIOT, 1.0))
+        others = [share for method, share in known.items() if method not in (OURS, "found_from_scratch")]
+        against_best.append(1 - ours / min(others, default=1.0))
+    if further:
+        rows.append(
+            Row("2", "further saving against DeepIoT by size, median task", f">= {AGAINST_DEEPIOT:.0%}",
+                _listed(further, settings.tasks), float(np.median(further)) >= AGAINST_DEEPIOT)
+        )  # fmt: skip
+    passed = float(np.median(against_best)) >= AGAINST_BEST and min(against_best) >= AT_WORST
+    rows.append(
+        Row("2", "saving against the best of the others, median task",
+            f">= {AGAINST_BEST:.0%}, none below {AT_WORST:.0%}", _listed(against_best, settings.tasks), passed)
+    )  # fmt: skip
+    off = [r["measured_ms"] / (r["share"] * r["start_ms"]) - 1 for r in runs if r["method"] == OURS]
+    if off:
+        worst = max(off, key=abs)
+        rows.append(
+            Row("2", f"measured time against the target, {len(off)} runs", f"within {NEAR:.0%}",
+                f"median {np.median(off):+.1%}, farthest {worst:+.1%}", abs(worst) <= NEAR)
+        )  # fmt: skip
+    return rows
+
+
+def least_time(runs: Sequence[dict[str, Any]]) -> float | None:
+    """The least share of the uncompressed time at which a method loses at most half a point, over all its seeds.
+
+    Between two targets the accuracy goes with the logarithm of the time. None: not even at the mildest target.
+    """
+    points = []
+    for share in sorted({run["share"] for run in runs}, reverse=True):
+        mine = [run for run in runs if run["share"] == share]
+        lost = float(np.mean([run["start_accuracy"] - run["accuracy"] for run in mine]))
+        points.append((float(np.mean([run["measured_ms"] / run["start_ms"] for run in mine])), lost))
+    before = (1.0, 0.0)
+    for point in points:
+        if point[1] > LOST:
+            if before[0] == 1.0:
+                return None
+            way = (LOST - before[1]) / (point[1] - before[1])
+            return float(np.exp(np.log(before[0]) + way * np.log(point[0] / before[0])))
+        before = point
+    return before[0] if points else None
+
+
+def _listed(savings: Sequence[float], tasks: Sequence[str]) -> str:
+    each = ", ".join(f"{task} {saving:+.0%}" for task, saving in zip(tasks, savings, strict=True))
+    return f"{float(np.median(savings)):+.0%} ({each})"

@@ -1,0 +1,35 @@
+"""What ``fdi compress`` ends with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from fdi_keras.cli.console import plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fdi_keras.compression.recipe import Compressed
+
+
+def print_stages(console: Console, result: Compressed) -> None:
+    """A row for every network on the way, and where they lie."""
+    table = Table(title="Stages, timed in one interleaved run", title_justify="left")
+    table.add_column("stage")
+    metrics = list(result.stages[0].metrics)
+    for heading in ("params", "MFLOP", "predicted ms", "measured ms", *metrics):
+        table.add_column(plain(heading), justify="right")
+    for stage in result.stages:
+        table.add_row(
+            stage.name,
+            f"{stage.parameters:,}",
+            f"{stage.flops / 1e6:.1f}",
+            f"{stage.predicted_ms:.4g}",
+            "" if stage.measured_ms is None else f"{stage.measured_ms:.4g}",
+            *(f"{stage.metrics[name]:.4g}" for name in metrics),
+        )
+    console.print(table)
+    if result.folder is not None:
+        console.print(plain(f"Written to {result.folder}: fine-tuned.keras, fine-tuned.tflite, result.json"))

@@ -1,0 +1,416 @@
+"""The whole way as one call: steer, prune, grow, fine-tune, export, measure.
+
+Stages are steps of FastDeepIoT (Yao et al., SenSys 2018, section 5): compression steered by predicted
+time, expansion to time minima, fine-tuning. How the epochs are shared, the schedules, distillation and
+the estimation of statistics anew are our choice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fdi_keras.compression.callback import LatencyCallback
+from fdi_keras.compression.distillation import Lesson, TaughtAccuracy, lesson
+from fdi_keras.compression.gated_model import PrunableModel
+from fdi_keras.compression.grow import grow
+from fdi_keras.compression.prunable import prunable
+from fdi_keras.compression.prune import prune
+from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.errors import StorageError, UsageError
+from fdi_keras.networks.channel_spaces import find_channel_spaces
+from fdi_keras.networks.export import export_litert
+from fdi_keras.networks.graph import read_graph
+from fdi_keras.networks.history import history_of, inherit
+from fdi_keras.networks.latency import measure_interleaved, predict_latency
+from fdi_keras.profile import DeviceProfile, load_profile
+from fdi_keras.profile.files import write_atomically
+
+#: Share of the epochs in which the gates are trained.
+STEERING = 0.4
+
+#: Share of the fine-tuning in which the learning rate rises.
+WARM_UP = 0.1
+
+#: Batches from which statistics of batch normalization are estimated anew.
+STATISTICS_BATCHES = 50
+
+#: Seconds of timing for each network at the end, and for one whose widths are still looked for.
+MEASURE_S, TRY_S = 1.0, 0.5
+
+#: What is pruned may miss the target by this share; so often other widths are tried.
+ON_TARGET, TRIES = 0.02, 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A network on the way.
+
+    Attributes:
+        name: ``"original"``, ``"pruned"``, ``"grown"`` or ``"fine-tuned"``.
+        parameters, flops: counts.
+        predicted_ms: by the profile.
+        measured_ms: on the device; ``None`` where none was named.
+        metrics: of ``validation_data``, loss included; empty without.
+        widths: of the channel spaces that can be narrowed, by name.
+    """
+
+    name: str
+    parameters: int
+    flops: float
+    predicted_ms: float
+    measured_ms: float | None
+    metrics: dict[str, float]
+    widths: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What :func:`compress` returns.
+
+    Attributes:
+        model: the fine-tuned network, plain Keras, compiled as the original was.
+        stages: every network on the way, the original first.
+        folder: where all of them lie; ``None`` when none was named.
+    """
+
+    model: keras.Model
+    stages: list[Stage]
+    folder: Path | None
+
+
+def compress(
+    model: keras.Model,
+    profile: DeviceProfile | str,
+    target_ms: float,
+    data: Any,
+    epochs: int,
+    *,
+    validation_data: Any = None,
+    batch_size: int = 32,
+    device: str | None = "local",
+    folder: str | os.PathLike[str] | None = None,
+    session: str | None = None,
+    report: Callable[[str], None] = print,
+) -> Compressed:
+    """Make a trained network as fast as asked for, with as little loss of accuracy as this library can.
+
+    The gates are steered to the target, closed channels removed, widths grown to time minima, the rest
+    fine-tuned under a learning rate that falls to zero; of both trainings the original network is the teacher.
+
+    Args:
+        model: a trained and compiled Sequential or functional model; it is not changed. Its loss, optimizer
+            and metrics are those of the compression.
+        profile: of the device, its path, or the name of a bundled one.
+        target_ms: what the network shall take: on ``device`` where one is named, else predicted.
+        data: ``(x, y)`` arrays, or whatever else ``fit`` takes; without arrays nobody teaches.
+        epochs: in all, steering and fine-tuning together; at least 2.
+        validation_data: ``(x, y)``, or a dataset, for the metrics of every stage.
+        batch_size: of arrays.
+        device: times what is pruned and every stage, as ``fdi devices`` lists it; ``None`` for none.
+        folder: gets every stage as ``.keras``, the last one as ``.tflite``, and ``result.json``. A
+            run that was stopped goes on in its folder: what is done stays done.
+        session: name under which the dashboard shows it.
+        report: is told what happens, a line at a time.
+
+    Raises:
+        UsageError: the model is not compiled or as fast already, too few epochs, a folder of another run.
+        TargetError: no widths meet the target.
+        StorageError: the folder cannot be written.
+        TrainingDivergedError: the loss became NaN.
+
+    Example::
+
+        result = fdi.compress(model, "this-computer.json", 2.0, (x, y), epochs=20, validation_data=(xt, yt))
+        result.model.save("small.keras")
+    """
+    if not getattr(model, "compiled", False):
+        raise UsageError("compress() takes loss, optimizer and metrics from the model: compile it first.")
+    if epochs < 2:
+        raise UsageError(f"compress(epochs={epochs}): expected at least 2, to steer and to fine-tune.")
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    run = _Run(model, profile, target_ms, data, epochs, validation_data, batch_size, device, session, report)
+    run.begin(folder)
+    return run.carry_out()
+
+
+class _Run:
+    def __init__(
+        self,
+        model: keras.Model,
+        profile: DeviceProfile,
+        target_ms: float,
+        data: Any,
+        epochs: int,
+        validation_data: Any,
+        batch_size: int,
+        device: str | None,
+        session: str | None,
+        report: Callable[[str], None],
+    ):
+        self.model, self.profile, self.target_ms = model, profile, target_ms
+        self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
+        self.device, self.session, self.report = device, session, report
+        self.steering = min(max(round(STEERING * epochs), 1), epochs - 1)
+        self.tuning = epochs - self.steering
+        self.folder: Path | None = None
+        self.lesson: Lesson | None = None
+        # Predicted milliseconds are worth as many of the device's as the original shows.
+        self.scale = 1.0
+
+    def begin(self, folder: str | os.PathLike[str] | None) -> None:
+        """Take a folder, a new one or that of the same run."""
+        if folder is None:
+            return
+        path = Path(folder)
+        mine = {
+            "model": self.model.name,
+            "parameters": self.model.count_params(),
+            "target_ms": self.target_ms,
+            "epochs": [self.steering, self.tuning],
+            "profile": self.profile.name,
+            "device": self.device,
+        }
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            known = json.loads((path / "run.json").read_text()) if (path / "run.json").exists() else mine
+        except OSError as error:
+            raise StorageError(f"cannot use folder {path}: {error.strerror}. Name another.") from error
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{path / 'run.json'} is damaged ({error}). Name another folder.") from error
+        if known != mine:
+            differences = [
+                f"{key} {known.get(key)} there, {mine[key]} now"
+                for key in mine
+                if known.get(key) != mine[key]
+            ]
+            raise UsageError(f"{path} holds another run ({'; '.join(differences)}). Name another folder.")
+        write_atomically(path / "run.json", json.dumps(mine, indent=2).encode())
+        self.folder = path
+
+    def carry_out(self) -> Compressed:
+        before_ms = self._time(self.model)
+        predicted_ms = predict_latency(self.model, self.profile).total_ms
+        if before_ms is not None:
+            self.scale = before_ms / predicted_ms
+        if (before_ms or predicted_ms) <= self.target_ms:
+            raise UsageError(
+                f"{self.model.name!r} takes {before_ms or predicted_ms:.4g} ms already; the target of "
+                f"{self.target_ms:g} ms must be below that."
+            )
+        self.report(
+            f"from {before_ms or predicted_ms:.4g} ms to {self.target_ms:.4g} ms; "
+            f"{self.steering} epochs of steering, {self.tuning} of fine-tuning"
+        )
+        self._teach()
+        gated = self._steered()
+        pruned, grown = self._on_target(gated)
+        tuned = self._tuned(grown)
+        networks = {"original": self.model, "pruned": pruned, "grown": grown, "fine-tuned": tuned}
+        return Compressed(tuned, self._stages(networks), self.folder)
+
+    # The stages
+
+    def _teach(self) -> None:
+        if not _are_arrays(self.data):
+            self.report("nobody teaches: the data are no arrays (x, y)")
+            return
+        found = lesson(self.model, self.data[0], self.data[1], self._compiling()["loss"], self.batch_size)
+        if isinstance(found, str):
+            self.report(f"nobody teaches: {found}")
+        else:
+            self.lesson = found
+
+    def _steered(self) -> PrunableModel:
+        kept = self._kept("gated")
+        if isinstance(kept, PrunableModel):
+            self.report("steering was done before")
+            return kept
+        gated = prunable(self.model)
+        target_ms = self.target_ms / self.scale
+        self._compile(gated, regularizer=LatencyRegularizer(self.profile, target_ms=target_ms))
+        self._fit(gated, self.steering, "steering", [LatencyCallback(session=self.session)])
+        self._keep(gated, "gated")
+        return gated
+
+    def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
+        """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
+        target_ms = self.target_ms / self.scale
+        for left in reversed(range(TRIES)):
+            pruned = prune(gated, self.profile, target_ms=target_ms)
+            grown = grow(pruned, self.profile, origin=gated, target_ms=target_ms, report=None)
+            took_ms = self._time(grown, TRY_S)
+            if took_ms is None or not left or abs(took_ms / self.target_ms - 1) <= ON_TARGET:
+                break
+            target_ms *= self.target_ms / took_ms
+            self.report(f"it takes {took_ms:.4g} ms: other widths, for {target_ms:.4g} ms predicted")
+        if _are_arrays(self.data):
+            estimate_statistics(grown, self.data[0], self.batch_size)
+        self._keep(pruned, "pruned")
+        self._keep(grown, "grown")
+        return pruned, grown
+
+    def _tuned(self, grown: keras.Model) -> keras.Model:
+        tuned = keras.models.clone_model(grown)
+        tuned.set_weights(grown.get_weights())
+        inherit(tuned, grown, history_of(grown).kept)
+        self._compile(tuned)
+        rate = float(keras.ops.convert_to_numpy(tuned.optimizer.learning_rate))
+        schedule = keras.callbacks.LearningRateScheduler(
+            lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / self.tuning)
+        )
+        self._fit(tuned, self.tuning, "fine-tuning", [schedule])
+        tuned.compile(**self._compiling())
+        tuned.optimizer.build(tuned.trainable_variables)  # or Keras finds its file incomplete
+        self._keep(tuned, "fine-tuned")
+        return tuned
+
+    # Training
+
+    def _compiling(self) -> dict[str, Any]:
+        """Arguments of ``compile`` as the original had them, with an optimizer of their own."""
+        return keras.saving.deserialize_keras_object(self.model.get_compile_config())
+
+    def _compile(self, network: keras.Model, **further: Any) -> None:
+        arguments = self._compiling()
+        if self.lesson is not None:
+            arguments["loss"] = self.lesson.loss
+            if not self.lesson.scores_labels:
+                classes = self.lesson.loss.classes
+                arguments |= {"metrics": [TaughtAccuracy(classes)], "weighted_metrics": None}
+        network.compile(**arguments, **further)
+
+    def _fit(self, network: keras.Model, epochs: int, what: str, callbacks: list[Any]) -> None:
+        if self.folder is not None:
+            callbacks = [keras.callbacks.BackupAndRestore(self.folder / f"{what} so far"), *callbacks]
+        callbacks = [*callbacks, _Told(what, epochs, self.report)]
+        if not _are_arrays(self.data):
+            network.fit(self.data, epochs=epochs, verbose=0, callbacks=callbacks, shuffle=False)
+            return
+        x, y = self.data
+        y = y if self.lesson is None else self.lesson.y
+        network.fit(x, y, self.batch_size, epochs=epochs, verbose=0, callbacks=callbacks)
+
+    # The folder and the device
+
+    def _kept(self, name: str) -> Any:
+        path = None if self.folder is None else self.folder / f"{name}.keras"
+        return keras.models.load_model(path) if path is not None and path.exists() else None
+
+    def _keep(self, network: keras.Model, name: str) -> None:
+        if self.folder is not None:
+            unfinished = self.folder / f"unfinished {name}.keras"
+            network.save(unfinished)
+            unfinished.replace(self.folder / f"{name}.keras")
+
+    def _time(self, network: keras.Model, seconds: float = MEASURE_S) -> float | None:
+        if self.device is None:
+            return None
+        return measure_interleaved([network], self.device, seconds=seconds)[0].median_ms
+
+    def _stages(self, networks: Mapping[str, keras.Model]) -> list[Stage]:
+        times: list[float | None] = [None] * len(networks)
+        if self.device is not None:
+            measured = measure_interleaved(list(networks.values()), self.device, seconds=MEASURE_S)
+            times = [each.median_ms for each in measured]
+        stages = [
+            self._stage(name, network, took)
+            for (name, network), took in zip(networks.items(), times, strict=True)
+        ]
+        if self.folder is not None:
+            export_litert(networks["fine-tuned"], self.folder / "fine-tuned.tflite")
+            text = json.dumps(
+                {"target_ms": self.target_ms, "stages": [asdict(stage) for stage in stages]}, indent=2
+            )
+            write_atomically(self.folder / "result.json", text.encode())
+        return stages
+
+    def _stage(self, name: str, network: keras.Model, took_ms: float | None) -> Stage:
+        priced = predict_latency(network, self.profile)
+        spaces = find_channel_spaces(read_graph(network)).prunable
+        return Stage(
+            name,
+            int(network.count_params()),
+            priced.flops,
+            priced.total_ms,
+            took_ms,
+            self._metrics(network),
+            {space.name: space.width for space in spaces},
+        )
+
+    def _metrics(self, network: keras.Model) -> dict[str, float]:
+        if self.validation_data is None:
+            return {}
+        if not network.compiled or network is not self.model:
+            network.compile(**self._compiling())
+        given = self.validation_data if _are_arrays(self.validation_data) else (self.validation_data,)
+        found = network.evaluate(*given, batch_size=self.batch_size, verbose=0, return_dict=True)
+        return {key: float(value) for key, value in found.items()}
+
+
+class _Told(keras.callbacks.Callback):
+    """Tells of every epoch."""
+
+    def __init__(self, what: str, epochs: int, report: Callable[[str], None]):
+        super().__init__()
+        self.what, self.epochs, self.report, self.began = what, epochs, report, time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        listed = ", ".join(f"{name} {float(value):.4g}" for name, value in (logs or {}).items())
+        self.report(f"{self.what} {epoch + 1}/{self.epochs}: {listed}; {time.monotonic() - self.began:.0f} s")
+
+
+def rising_and_falling(progress: float) -> float:
+    """Learning rate as a share of the highest: it rises in the first tenth, then falls along a cosine.
+
+    >>> rising_and_falling(0.1), round(rising_and_falling(1.0), 3)
+    (1.0, 0.0)
+    """
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def estimate_statistics(model: keras.Model, x: Any, batch_size: int) -> None:
+    """Means and variances of batch normalization anew, after other channels than before feed it.
+
+    Args:
+        model: is changed.
+        x: inputs of the model, arrays with examples first; some batches of them are used.
+        batch_size: examples of a batch.
+    """
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
+    momenta = [layer.momentum for layer in norms]
+    count = len(keras.tree.flatten(x)[0])
+    try:
+        for step in range(min(STATISTICS_BATCHES, math.ceil(count / batch_size))):
+            for layer in norms:
+                layer.momentum = step / (step + 1)  # so that all batches count the same
+            start = step * batch_size
+            model(
+                keras.tree.map_structure(lambda a, s=start: np.asarray(a[s : s + batch_size]), x),
+                training=True,
+            )
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def _are_arrays(data: Any) -> bool:
+    return (
+        isinstance(data, (tuple, list))
+        and len(data) == 2
+        and all(hasattr(part, "shape") for part in keras.tree.flatten(data))
+    )

@@ -1,0 +1,299 @@
+"""Networks at many widths: what each computes and moves, and how long it takes.
+
+After Jo, Hong and Shin, who vary the width multiplier of VGG-16, ResNet-50 and MobileNet on phones.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fdi_keras.devices import Runner, RuntimeChoice, open_runner
+from fdi_keras.errors import ModelFileError, StorageError, UsageError
+from fdi_keras.journal import Journal, read_journal
+from fdi_keras.networks.export import export_litert, load_model
+from fdi_keras.networks.latency import predict_latency, time_networks
+from fdi_keras.networks.tflite_operators import read_tflite_operators
+from fdi_keras.profile import DeviceProfile, load_profile
+from fdi_keras.study.counts import count, memory_access
+from fdi_keras.study.families import FAMILIES, family
+from fdi_keras.study.scaling import scaled
+
+#: Networks take turns so often, so that a drift of the device hits all alike.
+ROUNDS = 3
+
+#: Multipliers are as precise as this many digits after the point.
+DIGITS = 6
+
+#: Where a sweep keeps what it has.
+JOURNAL = "sweep.jsonl"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A network at one width.
+
+    Attributes:
+        family: of the network: the name of a built-in one, else the name of the model.
+        multiplier: of all widths.
+        flops: two for each multiply-accumulate.
+        memory_bytes: memory access, see ``counts.py``.
+        parameters: of its operators.
+        predicted_ms: by a profile; ``None`` without one.
+        measured_ms, iqr_ms: median of its rounds and the distance of the outer ones; ``None`` without a device.
+        cache_references, cache_misses: of one inference, where the device counts them.
+        kinds: by kind of operator its share of ``flops`` and of ``memory_bytes``, and ``predicted_ms``.
+    """
+
+    family: str
+    multiplier: float
+    flops: float
+    memory_bytes: float
+    parameters: float
+    predicted_ms: float | None = None
+    measured_ms: float | None = None
+    iqr_ms: float | None = None
+    cache_references: float | None = None
+    cache_misses: float | None = None
+    kinds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the network at this width."""
+        return f"{self.family} {self.multiplier:g}"
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs for every byte of memory access."""
+        return self.flops / self.memory_bytes if self.memory_bytes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def parse_widths(text: str) -> list[float]:
+    """Multipliers written as ``first:last:step``, or one by one with commas between.
+
+    Raises:
+        UsageError: it is neither, or a multiplier is not positive.
+
+    >>> parse_widths("0.25:1:0.25"), parse_widths("0.5, 2")
+    ([0.25, 0.5, 0.75, 1.0], [0.5, 2.0])
+    """
+    try:
+        if ":" in text:
+            first, last, step = (float(part) for part in text.split(":"))
+            if step <= 0:
+                raise ValueError
+            found = [first + step * i for i in range(int((last - first) / step + 1e-6) + 1)]
+        else:
+            found = [float(part) for part in text.split(",")]
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"widths {text!r}: expected first:last:step, as in 0.25:3:0.25, or numbers with commas between."
+        ) from None
+    if not found or not all(0 < width < math.inf for width in found):
+        raise UsageError(f"widths {text!r}: expected multipliers above 0, at least one.")
+    return [round(width, DIGITS) for width in found]
+
+
+def sweep(
+    models: Sequence[Any],
+    widths: Sequence[float] | None = None,
+    *,
+    profile: DeviceProfile | str | None = None,
+    device: str | None = "local",
+    threads: int = 1,
+    seconds: float = 3.0,
+    counters: bool = False,
+    folder: str | os.PathLike[str] | None = None,
+    report: Callable[[str], None] = print,
+) -> list[Swept]:
+    """Build networks at several widths, count what they do, and time them in turns.
+
+    Args:
+        models: names of built-in families (``"vgg16"``, ``"resnet50"``, ``"mobilenet"``), paths of
+            ``.keras`` files, or Keras models; the latter are scaled by their channel spaces.
+        widths: multipliers of all widths; left out: for a built-in family those of the study, for
+            others 0.25 to 1 by 0.25.
+        profile: predicts each network too.
+        device: times them, as ``fdi devices`` lists it; ``None`` for none.
+        threads: of the runtime.
+        seconds: of timing for each network, in :data:`ROUNDS` rounds.
+        counters: count cache references and misses where the device can.
+        folder: keeps the networks as ``.tflite`` and what was measured; a sweep that was stopped goes on there.
+        report: is told what happens, a line at a time.
+
+    Returns:
+        A row for each network, families in order, narrow ones first.
+
+    Raises:
+        UsageError: no models, an unknown family, or a width that is not positive.
+        ModelFileError: a file that cannot be read.
+        ExportError, MeasurementError, DeviceNotFoundError.
+
+    Example::
+
+        networks = fdi.sweep(["vgg16", "mobilenet"], [0.25, 0.5, 1.0], folder="study")
+    """
+    if not models:
+        raise UsageError(
+            "sweep() needs at least one model or family; families are " + ", ".join(FAMILIES) + "."
+        )
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    plan = [
+        (name, multiplier, build)
+        for name, build, usual in map(_source, models)
+        for multiplier in sorted(usual if widths is None else widths)
+    ]
+    with _folder(folder) as place, closing(_Kept(place / JOURNAL)) as kept:
+        paths = {}
+        for name, multiplier, build in plan:
+            path = place / f"{name}-{multiplier:g}.tflite"
+            if not path.exists():
+                part = path.with_suffix(".part")
+                part.write_bytes(export_litert(build(multiplier)))
+                part.replace(path)
+                report(f"{name} {multiplier:g}: built, {path.stat().st_size / 1e6:.1f} MB")
+            paths[name, multiplier] = path
+        if device is not None:
+            with open_runner(device, RuntimeChoice(threads=threads)) as runner:
+                _time(runner, device, paths, seconds, counters, kept, report)
+        return [_row(key, path, profile, kept) for key, path in paths.items()]
+
+
+class _Kept:
+    """What was measured, in a journal: of each network a time for every round."""
+
+    def __init__(self, path: Path):
+        self.times: dict[tuple[str, float], list[float]] = {}
+        self.caches: dict[tuple[str, float], tuple[float, float]] = {}
+        known = path.exists() and path.stat().st_size > 0
+        for event in read_journal(path) if known else ():
+            key = (event.get("family", ""), event.get("multiplier", 0.0))
+            if event["event"] == "timed":
+                self.times.setdefault(key, []).append(event["median_ms"])
+            if event["event"] == "caches":
+                self.caches[key] = (event["references"], event["misses"])
+        self._journal = Journal(path)
+        if not known:
+            self._journal.start("sweep")
+
+    def timed(self, key: tuple[str, float], median_ms: float) -> None:
+        self._journal.write("timed", family=key[0], multiplier=key[1], median_ms=median_ms)
+        self.times.setdefault(key, []).append(median_ms)
+
+    def counted(self, key: tuple[str, float], caches: tuple[float, float]) -> None:
+        references, misses = caches
+        self._journal.write("caches", family=key[0], multiplier=key[1], references=references, misses=misses)
+        self.caches[key] = caches
+
+    def close(self) -> None:
+        self._journal.close()
+
+
+def _time(
+    runner: Runner,
+    device: str,
+    paths: Mapping[tuple[str, float], Path],
+    seconds: float,
+    counters: bool,
+    kept: _Kept,
+    report: Callable[[str], None],
+) -> None:
+    for number in range(1, ROUNDS + 1):
+        for key, path in paths.items():
+            if len(kept.times.get(key, ())) >= number:
+                continue
+            content = path.read_bytes()
+            kept.timed(key, time_networks(runner, [content], device, seconds / ROUNDS)[0].median_ms)
+            if counters and key not in kept.caches:
+                caches = runner.cache_counters(content)
+                if caches is not None:
+                    kept.counted(key, caches)
+        report(f"round {number} of {ROUNDS}: {len(paths)} networks timed")
+    if counters and not kept.caches:
+        report(f"device {device} counts no cache accesses")
+
+
+def _row(key: tuple[str, float], path: Path, profile: DeviceProfile | None, kept: _Kept) -> Swept:
+    operators = read_tflite_operators(path)
+    counts = count(operators)
+    predicted = None if profile is None else predict_latency(path, profile)
+    kinds: dict[str, dict[str, float | None]] = {}
+    for i, operator in enumerate(operators):
+        row = kinds.setdefault(
+            operator.kind,
+            {"flops": 0.0, "memory_bytes": 0.0, "predicted_ms": None if predicted is None else 0.0},
+        )
+        priced = None if predicted is None else predicted.operators[i].predicted_ms or 0.0
+        for name, value in (
+            ("flops", operator.explained["flops"]),
+            ("memory_bytes", memory_access(operator)),
+            ("predicted_ms", priced),
+        ):
+            if value is not None:
+                row[name] = (row[name] or 0.0) + value
+    times = kept.times.get(key, [])
+    references, misses = kept.caches.get(key, (None, None))
+    return Swept(
+        *key,
+        counts.flops,
+        counts.memory_bytes,
+        counts.parameters,
+        None if predicted is None else predicted.total_ms,
+        float(np.median(times)) if times else None,
+        float(np.ptp(times)) if times else None,
+        references,
+        misses,
+        kinds,
+    )
+
+
+def _source(model: Any) -> tuple[str, Callable[[float], keras.Model], list[float]]:
+    """The name of a family, how to build it at a width, and its usual widths."""
+    if isinstance(model, str) and model in FAMILIES:
+        known = family(model)
+        first, last, step = known.widths
+        return model, known.build, parse_widths(f"{first}:{last}:{step}")
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        if path.suffix not in (".keras", ".h5") or not path.exists():
+            raise ModelFileError(
+                f"{path}: expected a .keras file that is there, or a family: {', '.join(FAMILIES)}."
+            )
+        return path.stem, _scaling(load_model(path)), [0.25, 0.5, 0.75, 1.0]
+    if isinstance(model, keras.Model):
+        return model.name, _scaling(model), [0.25, 0.5, 0.75, 1.0]
+    raise UsageError(
+        f"sweep() takes families, .keras files and Keras models; received {type(model).__name__}."
+    )
+
+
+def _scaling(model: keras.Model) -> Callable[[float], keras.Model]:
+    return lambda multiplier: scaled(model, multiplier)
+
+
+@contextmanager
+def _folder(folder: str | os.PathLike[str] | None) -> Iterator[Path]:
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="fdi-sweep-") as name:
+            yield Path(name)
+        return
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make folder {path}: {error.strerror}. Name another.") from error
+    yield path

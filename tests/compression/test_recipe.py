@@ -1,0 +1,191 @@
+"""The whole way as one call: to the target, taught by the original, going on where it was stopped."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from synthetic_devices import leaf, model_of, profile_of
+
+import fdi_keras as fdi
+from fdi_keras.compression.distillation import SHARE, TaughtAccuracy, TaughtLoss, lesson
+from fdi_keras.compression.recipe import estimate_statistics
+from fdi_keras.errors import TrainingDivergedError, UsageError
+from fdi_keras.operators import KINDS
+
+L = keras.layers
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return profile_of({k: model_of(k, leaf(1e-3, flops=1e-6, memory_out=1e-7)) for k in KINDS})
+
+
+def stripes(count=256, seed=0):
+    """Images of three classes: no stripes, upright ones, lying ones."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, count)
+    wave = np.sin(np.arange(8) * np.pi / 2 + rng.uniform(0, 6, (count, 1)))
+    lying, upright = wave[:, :, None], wave[:, None, :]
+    x = np.where((y == 1)[:, None, None], upright, np.where((y == 2)[:, None, None], lying, 0.0))
+    return (x[..., None] + 0.3 * rng.normal(size=(count, 8, 8, 1))).astype("float32"), y
+
+
+def network(**compiling):
+    image = keras.Input((8, 8, 1))
+    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 3, padding="same", name="stem")(image)))
+    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(24, 3, padding="same", name="body")(x)))
+    model = keras.Model(image, L.Dense(3, "softmax", name="head")(L.GlobalAveragePooling2D()(x)))
+    settings = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compiling}
+    model.compile(keras.optimizers.Adam(5e-3), **settings)
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    keras.utils.set_random_seed(1)
+    model = network()
+    model.fit(*stripes(), epochs=8, verbose=0)
+    return model
+
+
+def half(model, profile):
+    return 0.5 * fdi.predict_latency(model, profile).total_ms
+
+
+def test_the_target_is_met_and_little_is_lost(trained, profile, tmp_path):
+    said = []
+    weights = [w.copy() for w in trained.get_weights()]
+    goal = half(trained, profile)
+    result = fdi.compress(
+        trained, profile, goal, stripes(), 10,
+        validation_data=stripes(seed=1), device=None, folder=tmp_path / "run", report=said.append,
+    )  # fmt: skip
+    assert [stage.name for stage in result.stages] == ["original", "pruned", "grown", "fine-tuned"]
+    original, *_, tuned = result.stages
+    assert 0.9 * goal <= tuned.predicted_ms <= goal * (1 + 1e-6)
+    assert tuned.metrics["accuracy"] >= original.metrics["accuracy"] - 0.05 > 0.8
+    assert original.widths == {"stem": 16, "body": 24}
+    assert sum(tuned.widths.values()) < 40
+    assert tuned.measured_ms is None
+    assert not any(type(layer).__module__.startswith("fdi") for layer in result.model.layers)
+    for before, after in zip(weights, trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert any("steering 4/4" in text for text in said)
+    assert any("fine-tuning 6/6" in text for text in said)
+    kept = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert kept["stages"][-1]["widths"] == tuned.widths
+    again = keras.models.load_model(tmp_path / "run" / "fine-tuned.keras")
+    np.testing.assert_array_equal(
+        again.predict(stripes()[0], verbose=0), result.model.predict(stripes()[0], verbose=0)
+    )
+    assert (tmp_path / "run" / "fine-tuned.tflite").stat().st_size > 1000
+
+
+def test_what_was_stopped_goes_on(trained, profile, tmp_path, monkeypatch):
+    """Stopped in the second epoch of fine-tuning: steering is not done again, nor is the first epoch."""
+    goal, said = half(trained, profile), []
+
+    def stopping(text):
+        said.append(text)
+        if text.startswith("fine-tuning 2/"):
+            raise KeyboardInterrupt
+
+    def run(report):
+        return fdi.compress(trained, profile, goal, stripes(), 6, device=None, folder=tmp_path, report=report)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stopping)
+    first = keras.models.load_model(tmp_path / "gated.keras")
+    said.clear()
+    result = run(said.append)
+    assert "steering was done before" in said
+    assert not any(text.startswith(("steering 1/", "fine-tuning 1/")) for text in said)
+    assert result.stages[-1].predicted_ms <= goal * (1 + 1e-6)
+    second = keras.models.load_model(tmp_path / "gated.keras")
+    for name, gate in first.gates.items():
+        np.testing.assert_array_equal(gate.values(), second.gates[name].values())
+    with pytest.raises(UsageError, match=r"another run \(target_ms"):
+        fdi.compress(trained, profile, 2 * goal, stripes(), 6, device=None, folder=tmp_path)
+
+
+def test_other_data_and_losses(profile):
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(2)
+    x, y = stripes()
+    model = network()
+    said = []
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    result = fdi.compress(
+        model, profile, half(model, profile), batches, 3,
+        validation_data=batches, device=None, report=said.append,
+    )  # fmt: skip
+    assert "nobody teaches: the data are no arrays (x, y)" in said
+    assert result.stages[-1].metrics["accuracy"] > 0.4
+    image = keras.Input((8, 8, 1))
+    x2 = L.Flatten()(L.Conv2D(12, 3, activation="relu")(image))
+    numbers = keras.Model(image, L.Dense(1)(x2))
+    numbers.compile("adam", "mse", metrics=["mae"])
+    result = fdi.compress(
+        numbers, profile, half(numbers, profile), (x, x.mean((1, 2, 3))), 4, device=None, report=said.append
+    )
+    assert result.model.loss == "mse"
+
+
+def test_wrong_use(trained, profile):
+    plain = keras.Model(trained.inputs, trained.outputs)
+    with pytest.raises(UsageError, match="compile it first"):
+        fdi.compress(plain, profile, 1.0, stripes(), 4)
+    with pytest.raises(UsageError, match="at least 2"):
+        fdi.compress(trained, profile, 1.0, stripes(), 1)
+    with pytest.raises(UsageError, match="ms already"):
+        fdi.compress(trained, profile, 1e3, stripes(), 4, device=None)
+    x, y = stripes()
+    with pytest.raises(TrainingDivergedError):
+        fdi.compress(trained, profile, half(trained, profile), (x * np.nan, y), 4, device=None, report=str)
+
+
+def test_a_lesson_is_labels_and_what_the_teacher_says(trained):
+    x, y = stripes(32)
+    found = lesson(trained, x, y, trained.loss, 32)
+    assert found.y.shape == (32, 6)
+    np.testing.assert_array_equal(found.y[:, :3].argmax(1), y)
+    np.testing.assert_allclose(found.y[:, 3:].sum(1), 1.0, rtol=1e-5)
+    said = trained.predict(x, verbose=0)
+    np.testing.assert_array_equal(found.y[:, 3:].argmax(1), said.argmax(1))
+    assert (found.y[:, 3:].max(1) < said.max(1)).mean() > 0.9, "softer than it was said"
+    # Labels count as in cross entropy, and the teacher's own predictions are the best answer to it.
+    loss = TaughtLoss(3)
+    onehot = np.eye(3, dtype="float32")[[1]]
+    target = np.concatenate([onehot, onehot], 1)
+    p = np.array([[0.2, 0.7, 0.1]], "float32")
+    softer = np.exp(np.log(p) / 3) / np.exp(np.log(p) / 3).sum()
+    expected = (1 - SHARE) * -np.log(0.7) + SHARE * 9 * -np.log(softer[0, 1])
+    assert float(loss(target, p)) == pytest.approx(expected, rel=1e-5)
+    logits = TaughtLoss(3, from_logits=True)
+    assert float(logits(target, np.log(p) + 5)) == pytest.approx(expected, rel=1e-5)
+    accuracy = TaughtAccuracy(3)
+    accuracy.update_state(found.y, said)
+    assert float(accuracy.result()) == pytest.approx((said.argmax(1) == y).mean())
+    # One-hot labels, and labels with an axis of their own, are the same lesson.
+    onehot = np.eye(3, dtype="float32")[y]
+    np.testing.assert_array_equal(lesson(trained, x, onehot, "categorical_crossentropy", 32).y, found.y)
+    np.testing.assert_array_equal(lesson(trained, x, y[:, None], trained.loss, 32).y, found.y)
+    assert "labels" in lesson(trained, x, onehot[:, :2], "categorical_crossentropy", 32)
+    assert "cosine" in lesson(trained, x, y, keras.losses.CosineSimilarity(), 32)
+
+
+def test_statistics_are_those_of_the_data(trained):
+    model = keras.models.clone_model(trained)
+    model.set_weights(trained.get_weights())
+    first = next(layer for layer in model.layers if isinstance(layer, L.BatchNormalization))
+    momentum = first.momentum
+    first.moving_mean.assign(first.moving_mean + 5.0)
+    x, _ = stripes(128)
+    estimate_statistics(model, x, 32)
+    convolved = keras.ops.convert_to_numpy(model.get_layer("stem")(x))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(first.moving_mean), convolved.mean((0, 1, 2)), atol=1e-4
+    )
+    assert first.momentum == momentum
