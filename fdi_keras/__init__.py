@@ -19,6 +19,7 @@ _HOMES = {
     "DeviceProfile": "fdi_keras.profile",
     "LatencyCallback": "fdi_keras.compression",
     "LatencyRegularizer": "fdi_keras.compression",
+    "PrunableModel": "fdi_keras.compression",
     "apply_widths": "fdi_keras.compression",
     "bundled_profiles": "fdi_keras.profile",
     "export_litert": "fdi_keras.networks",
@@ -40,6 +41,7 @@ __all__ = [
     "DeviceProfile",
     "LatencyCallback",
     "LatencyRegularizer",
+    "PrunableModel",
     "__version__",
     "apply_widths",
     "bundled_profiles",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from fdi_keras.compression import (
         LatencyCallback,
         LatencyRegularizer,
+        PrunableModel,
         apply_widths,
         grow,
         kept_channels,

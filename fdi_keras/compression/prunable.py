@@ -14,7 +14,7 @@ from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.gates import SPREAD, START, ChannelGate, MaskOfTensor, Steering
 from fdi_keras.compression.importance import channel_importance
 from fdi_keras.compression.limits import exclude_layers
-from fdi_keras.errors import NothingToPruneError, UsageError
+from fdi_keras.errors import NothingToPruneError, UnsupportedModelError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
 
@@ -34,7 +34,7 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
         ``regularizer=``.
 
     Raises:
-        UnsupportedModelError: the model is subclassed or not built.
+        UnsupportedModelError: the model is subclassed, not built, or of a class with a training step of its own.
         UsageError: it is prunable already, or a pattern matches no layer.
         NothingToPruneError: no channel of the model can be removed.
 
@@ -47,6 +47,7 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
     if isinstance(model, PrunableModel):
         raise UsageError(f"{model.name!r} is prunable already; pass the network it was made from.")
     graph = read_graph(model)
+    _check_training(model)
     spaces = find_channel_spaces(graph)
     excluded = exclude_layers(spaces, exclude)
     if not spaces.prunable:
@@ -56,6 +57,21 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
             "least one convolution or dense layer whose output another one reads."
         )
     return _Gating(graph, spaces, excluded).build()
+
+
+def _check_training(model: keras.Model) -> None:
+    own = [
+        name
+        for name in ("train_step", "test_step", "compute_loss", "compute_metrics")
+        if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        name = type(model).__name__
+        raise UnsupportedModelError(
+            f"{model.name!r} is trained by {name}.{own[0]}, which the gated network would not have. Write it into "
+            "a subclass of fdi_keras.PrunableModel, make the gates without it and add it to them: gated = "
+            "fdi_keras.prunable(keras.Model(model.input, model.output)), then YourClass(gated.input, gated.output)."
+        )
 
 
 class _Gating:

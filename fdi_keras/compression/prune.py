@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.gated_model import PrunableModel, check_target, ungated
+from fdi_keras.compression.gates import check_gates
 from fdi_keras.compression.importance import Importance, Ranking, importance_by
 from fdi_keras.compression.limits import Bound, Limits, exclude_layers
 from fdi_keras.compression.rewiden import rewiden
@@ -180,12 +181,7 @@ def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) ->
 
 
 def _gates_of(model: PrunableModel) -> dict[str, np.ndarray]:
-    for name, gate in model.gates.items():
-        if not np.isfinite(keras.ops.convert_to_numpy(gate.logits())).all():
-            raise UsageError(
-                f"gates of channel space {name!r} are no numbers any more: the training diverged. Load what was "
-                "saved before, or train anew with a smaller learning rate."
-            )
+    check_gates(model.gates)
     return {name: gate.values() for name, gate in model.gates.items()}
 
 
