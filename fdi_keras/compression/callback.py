@@ -177,7 +177,7 @@ class LatencyCallback(keras.callbacks.Callback):
                 "loss. Take the loss from there."
             )
         # Pruning must meet the target too.
-        return max(float(_number(self.model.expected_metric.result())), open_ms)
+        return float(np.maximum(_number(self.model.expected_metric.result()), open_ms))
 
     def _progress(self) -> float:
         steps = self._steps or max(self._batches, 100)  # of unknown length until the first epoch ends

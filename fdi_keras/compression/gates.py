@@ -113,8 +113,8 @@ class ChannelGate(keras.layers.Layer):
         """Change the speed without moving a gate."""
         logits = ops.convert_to_numpy(self.logits())
         self.speed.assign(speed)
-        self.speed_now = float(speed)
-        self.position.assign(logits / speed)
+        self.follow_speed()
+        self.position.assign(logits / self.speed_now)
 
     def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(store)
