@@ -35,6 +35,7 @@ _HOMES = {
     "prunable": "fdi_keras.compression",
     "prune": "fdi_keras.compression",
     "refit": "fdi_keras.profile",
+    "taylor_importance": "fdi_keras.compression",
 }
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "prunable",
     "prune",
     "refit",
+    "taylor_importance",
 ]
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
         kept_channels,
         prunable,
         prune,
+        taylor_importance,
     )
     from fdi_keras.devices import list_devices
     from fdi_keras.networks.export import export_litert, load_model

@@ -56,7 +56,30 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
             f"no channel of {model.name!r} can be removed ({reasons or 'it has no channels'}). A network needs at "
             "least one convolution or dense layer whose output another one reads."
         )
-    return _Gating(graph, spaces, excluded).build()
+    gated = with_gates(graph, spaces, excluded)
+    _spread(gated.gates, channel_importance(graph, spaces))
+    return gated
+
+
+def with_gates(
+    graph: Graph,
+    spaces: ChannelSpaces,
+    excluded: Sequence[str] = (),
+    gate_class: type[ChannelGate] = ChannelGate,
+) -> PrunableModel:
+    """The network of a graph with a mask on every prunable space, and its weights."""
+    return _Gating(graph, spaces, excluded, gate_class).build()
+
+
+def _spread(gates: dict[str, ChannelGate], importance: dict[str, np.ndarray]) -> None:
+    """Start unimportant channels nearer to closing, so that a space narrows one by one.
+
+    From one common logit all channels of a space close within a few steps of each other,
+    which no controller can stop half way.
+    """
+    for name, gate in gates.items():
+        rank = np.argsort(np.argsort(importance[name], kind="stable"))
+        gate.set_logits(START + SPREAD * rank / max(len(rank) - 1, 1))
 
 
 def _check_training(model: keras.Model) -> None:
@@ -77,8 +100,10 @@ def _check_training(model: keras.Model) -> None:
 class _Gating:
     """Rebuilds a graph with masks wired into the layers that mix channels."""
 
-    def __init__(self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str]):
-        self.graph, self.spaces, self.excluded = graph, spaces, excluded
+    def __init__(
+        self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str], gate_class: type[ChannelGate]
+    ):
+        self.graph, self.spaces, self.excluded, self.gate_class = graph, spaces, excluded, gate_class
         self.made: dict[int, Any] = {}
         self.originals: list[tuple[Any, Any]] = []
         self.masks: dict[str, Any] = {}
@@ -92,19 +117,7 @@ class _Gating:
         for old, new in self.originals:
             new.set_weights(old.get_weights())
             new.trainable = old.trainable
-        self._spread(model.gates)
         return model
-
-    def _spread(self, gates: dict[str, ChannelGate]) -> None:
-        """Start unimportant channels nearer to closing, so that a space narrows one by one.
-
-        From one common logit all channels of a space close within a few steps of each other,
-        which no controller can stop half way.
-        """
-        for name, values in channel_importance(self.graph, self.spaces).items():
-            if name in gates:
-                rank = np.argsort(np.argsort(values, kind="stable"))
-                gates[name].set_logits(START + SPREAD * rank / max(len(rank) - 1, 1))
 
     def _build_call(self, call: Call, tensors: dict[int, Any]) -> list[Any]:
         known = id(call.layer) in self.made
@@ -151,7 +164,7 @@ class _Gating:
         name = self.spaces.spaces[space].name
         if name not in self.masks:
             layer_name = self._name("gate_" + name.replace(":", "_").replace(".", "_"))
-            gate = ChannelGate(self.spaces[name].width, name, name=layer_name)
+            gate = self.gate_class(self.spaces[name].width, name, name=layer_name)
             self.masks[name] = gate(self.masks["signal"])
         return self.masks[name]
 

@@ -162,10 +162,10 @@ def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) ->
         space = next((space for space in spaces if space.name == name), None)
         if space is None:
             raise UsageError(f"{model.name!r} has no channel space {name!r}; it has {_some(spaces)}.")
-        if not isinstance(wanted, Sequence):
-            listed = ranking.first(name, wanted) if name in ranking.order else np.arange(wanted)
-        else:
-            listed = np.asarray(wanted, int)
+        listed = np.asarray(wanted, int)
+        if not listed.ndim:
+            count = int(listed)
+            listed = ranking.first(name, count) if name in ranking.order else np.arange(count)
         chosen = np.unique(listed)
         if len(chosen) < len(listed) or not len(chosen) or chosen[0] < 0 or chosen[-1] >= space.width:
             raise UsageError(
