@@ -201,6 +201,12 @@ class Steering(keras.layers.Layer):
         # First epoch and last of the schedule, then the controller's own state.
         self.control = state("control", "zeros", (2 + len(StrengthController.KEPT),))
 
+    def load_own_variables(self, store: Any) -> None:
+        # Networks that were saved before have fewer of these.
+        for number, variable in enumerate(self.weights):
+            if str(number) in store:
+                variable.assign(store[str(number)])
+
     def call(self, inputs: Any) -> Any:
         return ops.zeros((), "float32")
 
