@@ -94,7 +94,7 @@ class ChannelGate(keras.layers.Layer):
             noise = (ops.log(noise) - ops.log(1 - noise) + logits) / TEMPERATURE
             return _stretch(ops.sigmoid(noise))
         mask = _stretch(ops.sigmoid(logits))
-        last = ops.cast(ops.equal(logits, ops.max(logits)), "float32")
+        last = ops.one_hot(ops.argmax(logits), self.channels, dtype="float32")
         return ops.where(ops.any(mask > 0), mask, last)
 
     def logits(self) -> Any:
