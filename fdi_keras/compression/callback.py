@@ -133,6 +133,7 @@ class LatencyCallback(keras.callbacks.Callback):
                 first = reached if reached > 0 else regularizer.first_strength
                 start = max(self._reached_ms(), regularizer.target)
                 self._controller = StrengthController(start, regularizer.target, first)
+            steering.target_ms.assign(regularizer.target)
             self._keep(self._controller.progress)
         self._quicken()
         steering.open_ms.assign(NOT_COMPUTED)
@@ -142,7 +143,8 @@ class LatencyCallback(keras.callbacks.Callback):
     def _restored(self, target: float, epoch: int) -> StrengthController | None:
         """The saved controller, when its training is the one that now goes on with ``epoch``."""
         schedule_from, epochs, *state = map(float, _number(self.model.steering.control))
-        if not epoch or epochs != self._epochs or epoch <= schedule_from:
+        same = math.isclose(float(_number(self.model.steering.target_ms)), target, rel_tol=1e-6)
+        if not (same and epochs == self._epochs and epoch > schedule_from):
             return None
         controller = StrengthController(target, target, self.model.regularizer.first_strength)
         controller.state = state
@@ -159,7 +161,7 @@ class LatencyCallback(keras.callbacks.Callback):
         steering, together = self.model.steering, self.model.steps_per_execution
         steering.control.assign([self._schedule_from, self._epochs, *self._controller.state])
         # Of several steps at once only the last is followed by a new strength.
-        ahead = progress + together / ((self._steps or 100) * (self._epochs - self._schedule_from))
+        ahead = progress + together / ((self._steps or 100) * self._scheduled_epochs)
         steering.goal_ms.assign(self._controller.scheduled(ahead) if together > 1 else 0.0)
 
     def _reached_ms(self) -> float:
@@ -182,14 +184,17 @@ class LatencyCallback(keras.callbacks.Callback):
     def _progress(self) -> float:
         steps = self._steps or max(self._batches, 100)  # of unknown length until the first epoch ends
         within = min(self._batches / steps, 1.0)
-        first = self._schedule_from
-        return (self._epoch - first + within) / max(self._epochs - first, 1)
+        return (self._epoch - self._schedule_from + within) / self._scheduled_epochs
+
+    @property
+    def _scheduled_epochs(self) -> int:
+        return max(self._epochs - self._schedule_from, 1)
 
     def _quicken(self) -> None:
         """Let gates move faster where the training is too short for their usual step."""
         optimizer = self.model.inner_optimizer
         if self._steps and not int(_number(optimizer.iterations)):
-            steps = self._steps * (self._epochs - self._schedule_from)
+            steps = self._steps * self._scheduled_epochs
             updates = max(steps // (optimizer.gradient_accumulation_steps or 1), 1)
             step = max(STEP, (START - CLOSES_AT) / (CLOSING * updates))
             if step > STEP:
