@@ -19,6 +19,7 @@ _HOMES = {
     "DeviceProfile": "fdi_keras.profile",
     "LatencyCallback": "fdi_keras.compression",
     "LatencyRegularizer": "fdi_keras.compression",
+    "PrunableModel": "fdi_keras.compression",
     "apply_widths": "fdi_keras.compression",
     "bundled_profiles": "fdi_keras.profile",
     "compress": "fdi_keras.compression",
@@ -36,12 +37,14 @@ _HOMES = {
     "prune": "fdi_keras.compression",
     "refit": "fdi_keras.profile",
     "sweep": "fdi_keras.study",
+    "taylor_importance": "fdi_keras.compression",
 }
 
 __all__ = [
     "DeviceProfile",
     "LatencyCallback",
     "LatencyRegularizer",
+    "PrunableModel",
     "__version__",
     "apply_widths",
     "bundled_profiles",
@@ -60,18 +63,21 @@ __all__ = [
     "prune",
     "refit",
     "sweep",
+    "taylor_importance",
 ]
 
 if TYPE_CHECKING:
     from fdi_keras.compression import (
         LatencyCallback,
         LatencyRegularizer,
+        PrunableModel,
         apply_widths,
         compress,
         grow,
         kept_channels,
         prunable,
         prune,
+        taylor_importance,
     )
     from fdi_keras.devices import list_devices
     from fdi_keras.networks.export import export_litert, load_model

@@ -8,6 +8,7 @@ from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import apply_widths, kept_channels, prune
 from fdi_keras.compression.recipe import compress
 from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.compression.taylor import taylor_importance
 
 __all__ = [
     "LatencyCallback",
@@ -19,4 +20,5 @@ __all__ = [
     "kept_channels",
     "prunable",
     "prune",
+    "taylor_importance",
 ]

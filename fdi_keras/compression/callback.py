@@ -11,80 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.errors import TrainingDivergedError, UsageError
-from fdi_keras.journal import Journal, journal_path, set_aside
+from fdi_keras.compression.controller import StrengthController
+from fdi_keras.compression.gates import CLOSES_AT, START, STEP, check_gates
+from fdi_keras.errors import JournalError, TrainingDivergedError, UsageError
+from fdi_keras.journal import Journal, journal_path, read_journal, set_aside
 from fdi_keras.networks.history import history_of
 
-REACH = 0.7  # share of the training in which the schedule descends to the target
-WARM_UP = 0.05  # share before it begins
-PROPORTIONAL = 20.0  # gains of the controller on the log of the ratio (our choice, tuned on digits)
-INTEGRAL = 150.0  # per whole training
-TOLERANCE = 0.02  # how far below the schedule the latency may stay
-REWARD = 0.3  # of the strongest penalty so far, when the latency is far below the schedule
-WINDING = 3.0  # how far the integral may fall below its highest value
-SMOOTHING = 0.02  # share of the training over which the fall of the latency is averaged
-LARGEST_ERROR = 0.1  # larger errors count as this: gates need time to follow
+NOT_COMPUTED = -1.0  # in the place of a latency, until a training step computes it
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
-
-
-class StrengthController:
-    """PI control of the strength on ``log(predicted / scheduled latency)``.
-
-    The scheduled latency descends geometrically from the start to the target (our
-    choice: each step asks for the same relative saving), then holds.
-
-    Args:
-        start_ms, target_ms: predicted latency at the start, and to be reached.
-        first: strength at the beginning.
-
-    >>> c = StrengthController(start_ms=2.0, target_ms=1.0, first=0.01)
-    >>> round(c.scheduled(0.0), 3), round(c.scheduled(0.7), 3), round(c.scheduled(1.0), 3)
-    (2.0, 1.0, 1.0)
-    >>> c.update(2.0, progress=0.5) > 0.01
-    True
-    """
-
-    def __init__(self, start_ms: float, target_ms: float, first: float):
-        self.start_ms, self.target_ms, self.first = start_ms, target_ms, first
-        self.integral = 0.0
-        self.highest = 0.0
-        self.strongest = first
-        self.progress = 0.0
-        self.smooth = math.log(start_ms)  # of the predicted latency, to see how fast it falls
-        self.falling = 0.0
-
-    def scheduled(self, progress: float) -> float:
-        """Latency to be met when ``progress`` (0 to 1) of the training is done, in ms."""
-        share = min(max((progress - WARM_UP) / (REACH - WARM_UP), 0.0), 1.0)
-        return self.start_ms * (self.target_ms / self.start_ms) ** share
-
-    def update(self, latency_ms: float, progress: float) -> float:
-        """The strength for the next step; negative when gates must open again to come up to the target."""
-        error = math.log(max(latency_ms, 1e-9) / self.scheduled(progress))
-        error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
-        step = max(progress - self.progress, 0.0)
-        self.progress = progress
-        if not (error > 0 and self._catching_up(latency_ms, step)):
-            self.integral = min(max(self.integral + INTEGRAL * error * step, self.highest - WINDING), 12.0)
-            self.highest = max(self.highest, self.integral)
-        if error < -TOLERANCE:
-            # Faster than scheduled: nothing else would open a gate again, so the penalty becomes a reward,
-            # of a size that counts beside the penalties that the optimizer remembers.
-            return REWARD * self.strongest * error / LARGEST_ERROR
-        strength = self.first * math.exp(min(self.integral + PROPORTIONAL * error, 12.0))
-        self.strongest = max(self.strongest, strength)
-        return strength
-
-    def _catching_up(self, latency_ms: float, step: float) -> bool:
-        """Whether the latency falls faster than the schedule: more strength would only overshoot."""
-        if step <= 0:
-            return False
-        share = min(step / SMOOTHING, 1.0)
-        before = self.smooth
-        self.smooth += share * (math.log(max(latency_ms, 1e-9)) - before)
-        self.falling += share * ((before - self.smooth) / step - self.falling)
-        wanted = math.log(self.start_ms / self.target_ms) / (REACH - WARM_UP)
-        return self.falling > wanted
 
 
 class LatencyCallback(keras.callbacks.Callback):
@@ -99,11 +33,20 @@ class LatencyCallback(keras.callbacks.Callback):
     Each epoch the journal receives loss, metrics, predicted latency, target, strength and
     the expected width of every channel space; prune, grow and export add to it later.
 
+    What the controller remembers is saved with the network. A training that was interrupted and
+    goes on with ``initial_epoch`` (BackupAndRestore sets it) from saved weights keeps schedule, strength
+    and journal; one that begins anew descends from the latency that the network has reached.
+
     When the loss becomes NaN or infinite, the weights of the last whole epoch are put back
     and TrainingDivergedError is raised: nothing that was trained is lost.
 
+    A training loop of your own calls it as Keras does, through
+    ``keras.callbacks.CallbackList([...], model=model, epochs=epochs, steps=steps)``.
+
     Raises:
-        UsageError: the model has no gates or was compiled without a LatencyRegularizer.
+        UsageError: the model has no gates or was compiled without a LatencyRegularizer, gates are
+            NaN before the training, or a training step of your own does not call ``compute_loss``.
+        TrainingDivergedError: the loss or a gate became NaN or infinite.
 
     Example::
 
@@ -126,39 +69,29 @@ class LatencyCallback(keras.callbacks.Callback):
                 f"regularizer=LatencyRegularizer(...); received {type(self.model).__name__} "
                 f"{self.model.name!r} without one."
             )
-        steering = self.model.steering
         self._first_epoch: int | None = None
-        self._steps_seen = 0
         self._steps = self.params.get("steps")
         self._epochs = self.params.get("epochs") or 1
-        start = float(keras.ops.convert_to_numpy(steering.start_ms))
-        self._controller = None
-        if regularizer.target is not None:
-            first = float(keras.ops.convert_to_numpy(steering.strength))
-            self._controller = StrengthController(start, regularizer.target, first)
-        self._quicken()
-        self._remember()
-        if self.path is not None:
-            self._open_journal(regularizer, start)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._first_epoch is None:
-            self._first_epoch = epoch  # later than 0 when training is taken up again
         self._epoch = epoch
         self._batches = 0
+        if self._first_epoch is None:
+            # Not before: other callbacks restore weights when the training begins.
+            self._begin(epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
+        loss = float((logs or {}).get("loss", 0.0))
         self._batches = batch + 1
-        if not math.isfinite(float(logs.get("loss", 0.0))):
-            self._diverged(f"the loss is {float(logs['loss'])} in epoch {self._epoch + 1}, batch {batch + 1}")
-        metric = self.model.regularizer.metric
-        if self._controller is not None and metric in logs:
-            # Of the expected and the open widths the slower: pruning must meet the target too.
-            steering = self.model.steering
-            predicted = max(float(logs[metric]), float(keras.ops.convert_to_numpy(steering.open_ms)))
-            strength = self._controller.update(predicted, self._progress())
-            steering.strength.assign(strength)
+        if not math.isfinite(loss):
+            self._diverged(f"the loss is {loss} in epoch {self._epoch + 1}, batch {batch + 1}")
+        predicted = self._predicted_ms()
+        if not math.isfinite(predicted):
+            self._diverged(f"gates are no numbers any more in epoch {self._epoch + 1}, batch {batch + 1}")
+        if self._controller is not None:
+            progress = self._progress()
+            self.model.steering.strength.assign(self._controller.update(predicted, progress))
+            self._keep(progress)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._steps = self._steps or self._batches
@@ -169,32 +102,116 @@ class LatencyCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._good = None
-        if self._journal is not None:
-            self._journal.write("finished", seconds=round(time.time() - self._started, 3))
-            self._journal.close()
-            self._journal = None
+        if self._first_epoch is None:
+            return  # everything had been trained before
+        self._put_gates_back()
+        steering = self.model.steering
+        steering.goal_ms.assign(0.0)
+        steering.control.assign(np.zeros(steering.control.shape, "float32"))
+        self._close("finished", seconds=round(time.time() - self._started, 3))
+
+    def interrupted(self, error: BaseException) -> None:
+        """Note in the journal that an error ended the training; ``fit`` of a gated model calls this."""
+        self._good = None
+        self._close("interrupted", reason=f"{type(error).__name__}: {error}")
 
     # The parts
+
+    def _begin(self, epoch: int) -> None:
+        """Start the controller, or go on with one that was saved in the midst of this training."""
+        model, steering = self.model, self.model.steering
+        check_gates(model.gates)
+        self._remember()
+        self._first_epoch = self._schedule_from = epoch
+        self._started = time.time()
+        regularizer = model.regularizer
+        self._controller = None
+        if regularizer.target is not None:
+            self._controller = self._restored(regularizer.target, epoch)
+            if self._controller is None:
+                reached = float(_number(steering.strength))
+                first = reached if reached > 0 else regularizer.first_strength
+                start = max(self._reached_ms(), regularizer.target)
+                self._controller = StrengthController(start, regularizer.target, first)
+            steering.target_ms.assign(regularizer.target)
+            self._keep(self._controller.progress)
+        self._quicken()
+        steering.open_ms.assign(NOT_COMPUTED)
+        if self.path is not None:
+            self._open_journal(regularizer, float(_number(steering.start_ms)))
+
+    def _restored(self, target: float, epoch: int) -> StrengthController | None:
+        """The saved controller, when its training is the one that now goes on with ``epoch``."""
+        schedule_from, epochs, *state = map(float, _number(self.model.steering.control))
+        same = math.isclose(float(_number(self.model.steering.target_ms)), target, rel_tol=1e-6)
+        if not (same and epochs == self._epochs and epoch > schedule_from):
+            return None
+        controller = StrengthController(target, target, self.model.regularizer.first_strength)
+        controller.state = state
+        # Weights are saved at the end of the epoch before, or within the one that is trained again.
+        done = controller.progress * (epochs - schedule_from) - (epoch - schedule_from)
+        if not -1e-3 <= done <= 1 + 1e-3:
+            return None
+        self._schedule_from = int(schedule_from)
+        return controller
+
+    def _keep(self, progress: float) -> None:
+        """Put what the next step needs, and what a later process needs, into the network."""
+        assert self._controller is not None
+        steering, together = self.model.steering, self.model.steps_per_execution
+        steering.control.assign([self._schedule_from, self._epochs, *self._controller.state])
+        # Of several steps at once only the last is followed by a new strength.
+        ahead = progress + together / ((self._steps or 100) * self._scheduled_epochs)
+        steering.goal_ms.assign(self._controller.scheduled(ahead) if together > 1 else 0.0)
+
+    def _reached_ms(self) -> float:
+        """Predicted latency (or energy) as the gates stand: of expected and open widths the slower."""
+        return float(np.max(_number(self.model.latency_plan.expected_ms(self.model.widths()))))
+
+    def _predicted_ms(self) -> float:
+        """The same, as of the last training step."""
+        steering = self.model.steering
+        open_ms = float(_number(steering.open_ms))
+        if open_ms == NOT_COMPUTED:
+            raise UsageError(
+                f"the training step of {type(self.model).__name__} does not call "
+                "self.compute_loss(x, y, y_pred, sample_weight), so the penalty on latency is missing from the "
+                "loss. Take the loss from there."
+            )
+        # Pruning must meet the target too.
+        return float(np.maximum(_number(self.model.expected_metric.result()), open_ms))
 
     def _progress(self) -> float:
         steps = self._steps or max(self._batches, 100)  # of unknown length until the first epoch ends
         within = min(self._batches / steps, 1.0)
-        first = self._first_epoch or 0
-        return (self._epoch - first + within) / max(self._epochs - first, 1)
+        return (self._epoch - self._schedule_from + within) / self._scheduled_epochs
+
+    @property
+    def _scheduled_epochs(self) -> int:
+        return max(self._epochs - self._schedule_from, 1)
 
     def _quicken(self) -> None:
         """Let gates move faster where the training is too short for their usual step."""
-        from fdi_keras.compression.gates import CLOSES_AT, START, STEP
-
-        untrained = not int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        if self._steps and untrained:
-            total = self._steps * self._epochs
-            step = max(STEP, (START - CLOSES_AT) / (CLOSING * total))
+        optimizer = self.model.inner_optimizer
+        if self._steps and not int(_number(optimizer.iterations)):
+            steps = self._steps * self._scheduled_epochs
+            updates = max(steps // (optimizer.gradient_accumulation_steps or 1), 1)
+            step = max(STEP, (START - CLOSES_AT) / (CLOSING * updates))
             if step > STEP:
                 self.model.set_gate_step(min(step, 0.3))
 
+    def _put_gates_back(self) -> None:
+        """After an optimizer has put averages over the training in the place of weights.
+
+        The average of a gate that closed is open: a network that never met the target.
+        """
+        if self.model.inner_optimizer.use_ema:
+            for gate in self.model.gates.values():
+                gate.position.assign(self._positions[gate.space])
+
     def _remember(self) -> None:
-        self._good = [keras.ops.convert_to_numpy(v) for v in self.model.variables]
+        self._good = [_number(v) for v in self.model.variables]
+        self._positions = {name: _number(gate.position) for name, gate in self.model.gates.items()}
 
     def _diverged(self, reason: str) -> None:
         for variable, value in zip(self.model.variables, self._good or [], strict=False):
@@ -204,29 +221,33 @@ class LatencyCallback(keras.callbacks.Callback):
             f"training diverged: {reason}. The weights of the last whole epoch were put back. Lower the learning "
             "rate, or check the data for NaN."
         )
+        self._close("failed", reason=message)
+        raise TrainingDivergedError(message)
+
+    def _close(self, event: str, **fields: Any) -> None:
         if self._journal is not None:
-            self._journal.write("failed", reason=message)
+            self._journal.write(event, **fields)
             self._journal.close()
             self._journal = None
-        raise TrainingDivergedError(message)
 
     def _open_journal(self, regularizer: Any, start: float) -> None:
         assert self.path is not None
-        if history_of(self.model).journal != str(self.path):
+        assert self._first_epoch is not None
+        about = {
+            "session": self.session or self.path.stem,
+            "model": self.model.name,
+            "profile": regularizer.profile.name,
+            "device": regularizer.profile.device.name,
+            **_of_objective(regularizer, start),
+            "epochs": self._epochs - self._first_epoch,
+            "spaces": {s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
+        }
+        known = history_of(self.model).journal == str(self.path)
+        if not known and not (self._first_epoch and _trained_before(self.path, about, self._first_epoch)):
             set_aside(self.path)  # of an earlier session of this name; a second fit() goes on in its own
         self._journal = Journal(self.path)
-        self._started = time.time()
         history_of(self.model).journal = str(self.path)
-        self._journal.start(
-            "session",
-            session=self.session or self.path.stem,
-            model=self.model.name,
-            profile=regularizer.profile.name,
-            device=regularizer.profile.device.name,
-            **_of_objective(regularizer, start),
-            epochs=self._epochs,
-            spaces={s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
-        )
+        self._journal.start("session", **about)
         for operator in self.model.latency_plan.uncovered:
             reason = operator.problem or "not in the profile"
             self._journal.write(
@@ -235,7 +256,7 @@ class LatencyCallback(keras.callbacks.Callback):
 
     def _state(self, epoch: int, logs: dict[str, float]) -> dict[str, Any]:
         steering = self.model.steering
-        widths = keras.ops.convert_to_numpy(self.model.expected_widths())
+        widths = _number(self.model.expected_widths())
         names = [s.name for s in self.model.channel_spaces]
         return {
             "epoch": epoch + 1,
@@ -244,9 +265,31 @@ class LatencyCallback(keras.callbacks.Callback):
             **({"energy_mj": logs.pop("energy_mj")} if "energy_mj" in logs else {}),
             "metrics": logs,
             "target_ms": self.model.regularizer.target_ms,
-            "strength": float(keras.ops.convert_to_numpy(steering.strength)),
+            "strength": float(_number(steering.strength)),
             "widths": {name: round(float(w), 2) for name, w in zip(names, widths, strict=True)},
         }
+
+
+def _number(tensor: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def _trained_before(path: Path, about: dict[str, Any], epochs: int) -> bool:
+    """Whether a journal tells of the first epochs of a training that now goes on in another process."""
+    try:
+        events = list(read_journal(path)) if path.is_file() else []
+    except JournalError:
+        return False
+    started = [e for e in events if e["event"] == "started"]
+    told = max((e.get("epoch", 0) for e in events if e["event"] == "epoch"), default=0)
+    # Names that Keras numbers may be others in another process; what the network is, is not.
+    same = ("profile", "device", "start_ms", "target_ms", "start_mj", "target_mj")
+    return (
+        bool(started)
+        and told >= epochs
+        and all(started[-1].get(name) == about.get(name) for name in same)
+        and [*started[-1].get("spaces", {}).values()] == [*about["spaces"].values()]
+    )
 
 
 def _of_objective(regularizer: Any, start: float) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.callback import StrengthController
+from fdi_keras.compression.controller import StrengthController
 from fdi_keras.compression.gated_model import check_target
 from fdi_keras.compression.gates import LIMIT
 from fdi_keras.compression.prunable import prunable

@@ -27,7 +27,9 @@ class _Latest(keras.metrics.Metric):
 
     def __init__(self, name: str):
         super().__init__(name=name)
-        self.value = self.add_variable(shape=(), initializer="zeros", name="value")
+        self.value = self.add_variable(
+            shape=(), initializer="zeros", aggregation="only_first_replica", name="value"
+        )
 
     def update_state(self, value: Any) -> None:
         self.value.assign(ops.cast(value, self.value.dtype))
@@ -76,6 +78,19 @@ class PrunableModel(keras.Model):
         return metrics
 
     @property
+    def expected_metric(self) -> Any:
+        """The metric that holds the predicted latency (or energy) of the last step."""
+        return self._latency_metric
+
+    @property
+    def inner_optimizer(self) -> Any:
+        """The compiled optimizer, without the scaling of losses that half precision wraps around it."""
+        optimizer = self.optimizer
+        while hasattr(optimizer, "inner_optimizer"):
+            optimizer = optimizer.inner_optimizer
+        return optimizer
+
+    @property
     def latency_plan(self) -> LatencyPlan | None:
         """Predicted latency as a function of widths, when compiled with a regularizer."""
         return self.__dict__.get("plan")
@@ -108,25 +123,28 @@ class PrunableModel(keras.Model):
             start = max(float(plan.predict_ms(plan.full_widths)), 1e-9)  # 0 where nothing is priced
             self.steering.start_ms.assign(start)
             self.steering.target_ms.assign(regularizer.target or 0.0)
+            self.steering.goal_ms.assign(0.0)
+            self.steering.control.assign(np.zeros(self.steering.control.shape, "float32"))
             self.steering.strength.assign(
                 regularizer.first_strength if regularizer.strength is None else regularizer.strength
             )
         self.set_gate_step(STEP)
-        optimizer = self.optimizer
+        optimizer = self.inner_optimizer
         if optimizer is not None and hasattr(optimizer, "exclude_from_weight_decay") and not optimizer.built:
             optimizer.exclude_from_weight_decay([g.position for g in self.gates.values()])
 
     def set_gate_step(self, step: float) -> None:
-        """Make gates move about ``step`` (in logits) a training step under the compiled optimizer."""
-        if self.optimizer is None:
+        """Make gates move about ``step`` (in logits) an update under the compiled optimizer."""
+        optimizer = self.inner_optimizer
+        if optimizer is None:
             return
-        rate = float(ops.convert_to_numpy(self.optimizer.learning_rate))
-        if isinstance(self.optimizer, ADAPTIVE):
+        rate = float(ops.convert_to_numpy(optimizer.learning_rate)) * _share_that_stays(optimizer)
+        if isinstance(optimizer, ADAPTIVE):
             speed = step / max(rate, 1e-12)
         else:
             # A plain gradient step moves a logit by speed^2 x rate x gradient, and a gradient of the
             # penalty is about one over the number of channels. Our choice; the controller does the rest.
-            momentum = float(getattr(self.optimizer, "momentum", 0.0) or 0.0)
+            momentum = float(getattr(optimizer, "momentum", 0.0) or 0.0)
             channels = sum(g.channels for g in self.gates.values())
             speed = (step * (1 - momentum) * channels / max(rate, 1e-12)) ** 0.5
         for gate in self.gates.values():
@@ -148,9 +166,12 @@ class PrunableModel(keras.Model):
         self._latency_metric.update_state(ops.stop_gradient(expected_ms))
         steering = self.steering
         steering.open_ms.assign(ops.stop_gradient(open_ms))
-        penalty = (
-            ops.convert_to_tensor(steering.strength) * expected_ms / ops.convert_to_tensor(steering.start_ms)
-        )
+        strength = ops.convert_to_tensor(steering.strength)
+        if training:
+            goal = ops.convert_to_tensor(steering.goal_ms)
+            towards = (ops.stop_gradient(ops.maximum(expected_ms, open_ms)) - goal) * strength
+            strength = ops.where(ops.logical_or(goal <= 0, towards > 0), strength, 0.0)
+        penalty = strength * expected_ms / ops.convert_to_tensor(steering.start_ms)
         return loss + ops.cast(self._aggregate_additional_loss(penalty), loss.dtype)
 
     def widths(self) -> Any:
@@ -185,8 +206,19 @@ class PrunableModel(keras.Model):
             return super().fit(*args, **kwargs)
         callbacks = list(keras.tree.flatten(given or []))
         if self.regularizer is not None and not any(isinstance(c, LatencyCallback) for c in callbacks):
-            kwargs["callbacks"] = [*callbacks, LatencyCallback()]
-        return super().fit(*args, **kwargs)
+            kwargs["callbacks"] = callbacks = [*callbacks, LatencyCallback()]
+        try:
+            return super().fit(*args, **kwargs)
+        except BaseException as error:
+            for callback in callbacks:
+                if isinstance(callback, LatencyCallback):
+                    callback.interrupted(error)
+            raise
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """``keras.Model.make_train_function``; made anew where weights that were set changed the gates' speed."""
+        changed = [gate for gate in self.gates.values() if gate.follow_speed()]
+        return super().make_train_function(force or bool(changed))
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
@@ -224,6 +256,18 @@ ADAPTIVE = (
     *(keras.optimizers.Adam, keras.optimizers.RMSprop, keras.optimizers.Adamax, keras.optimizers.Lion),
     *(keras.optimizers.Nadam, keras.optimizers.Adafactor, keras.optimizers.Lamb),
 )
+
+
+def _share_that_stays(optimizer: Any) -> float:
+    """How much of a movement is left where averages take the place of the weights every so many steps.
+
+    Of a weight that moves evenly for n steps an average with momentum m has moved n - m (1 - m^n) / (1 - m).
+    """
+    steps = optimizer.ema_overwrite_frequency if optimizer.use_ema else None
+    momentum = optimizer.ema_momentum
+    if not steps or momentum >= 1:
+        return 1.0
+    return float(1 - momentum * (1 - momentum**steps) / (steps * (1 - momentum)))
 
 
 def check_target(

@@ -14,11 +14,14 @@ so that it learns by gradient and still really closes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from fdi_keras.compression.controller import StrengthController
+from fdi_keras.errors import UsageError
 
 ops = keras.ops
 
@@ -91,7 +94,7 @@ class ChannelGate(keras.layers.Layer):
             noise = (ops.log(noise) - ops.log(1 - noise) + logits) / TEMPERATURE
             return _stretch(ops.sigmoid(noise))
         mask = _stretch(ops.sigmoid(logits))
-        last = ops.cast(ops.equal(logits, ops.max(logits)), "float32")
+        last = ops.one_hot(ops.argmax(logits), self.channels, dtype="float32")
         return ops.where(ops.any(mask > 0), mask, last)
 
     def logits(self) -> Any:
@@ -110,18 +113,33 @@ class ChannelGate(keras.layers.Layer):
         """Change the speed without moving a gate."""
         logits = ops.convert_to_numpy(self.logits())
         self.speed.assign(speed)
-        self.speed_now = float(speed)
-        self.position.assign(logits / speed)
+        self.follow_speed()
+        self.position.assign(logits / self.speed_now)
 
     def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(store)
-        self.speed_now = float(ops.convert_to_numpy(self.speed))
+        self.follow_speed()
+
+    def follow_speed(self) -> bool:
+        """After the weights were set from outside; returns whether the speed is another one now."""
+        before, self.speed_now = self.speed_now, float(ops.convert_to_numpy(self.speed))
+        return self.speed_now != before
 
     def compute_output_spec(self, signal: Any, training: Any = None) -> Any:
         return keras.KerasTensor((self.channels,), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "channels": self.channels, "space": self.space}
+
+
+def check_gates(gates: Mapping[str, ChannelGate]) -> None:
+    """UsageError when gates, by channel space, are no numbers."""
+    for name, gate in gates.items():
+        if not np.isfinite(ops.convert_to_numpy(gate.logits())).all():
+            raise UsageError(
+                f"gates of channel space {name!r} are no numbers any more: the training diverged. Load what was "
+                "saved before, or train anew with a smaller learning rate."
+            )
 
 
 def gate_widths(gates: Sequence[ChannelGate]) -> Any:
@@ -150,7 +168,9 @@ class Steering(keras.layers.Layer):
 
     Weights: ``strength`` of the penalty, ``target_ms`` (0: none), ``start_ms`` (predicted
     latency with all gates open), ``open_ms`` (predicted latency of the network that pruning
-    would make, as of the last training step). Its output is a constant that the gates are called on.
+    would make, as of the last training step), ``goal_ms`` (the penalty rests once the latency has come
+    to it; 0: it never does) and ``control`` (what the controller remembers, for a training that is taken up
+    again). Its output is a constant that the gates are called on.
 
     Args:
         excluded: names of channel spaces that the user wants to stay whole.
@@ -162,15 +182,30 @@ class Steering(keras.layers.Layer):
         self.excluded = tuple(excluded)
 
     def build(self, input_shape: Any) -> None:
-        def state(name: str, value: str) -> Any:
+        def state(name: str, value: str, shape: tuple[int, ...] = ()) -> Any:
             return self.add_weight(
-                name=name, shape=(), initializer=value, trainable=False, dtype="float32", autocast=False
+                name=name,
+                shape=shape,
+                initializer=value,
+                trainable=False,
+                dtype="float32",
+                autocast=False,
+                aggregation="only_first_replica",
             )
 
         self.strength = state("strength", "zeros")
         self.target_ms = state("target_ms", "zeros")
         self.start_ms = state("start_ms", "ones")
         self.open_ms = state("open_ms", "ones")
+        self.goal_ms = state("goal_ms", "zeros")
+        # First epoch and last of the schedule, then the controller's own state.
+        self.control = state("control", "zeros", (2 + len(StrengthController.KEPT),))
+
+    def load_own_variables(self, store: Any) -> None:
+        # Networks that were saved before have fewer of these.
+        for number, variable in enumerate(self.weights):
+            if str(number) in store:
+                variable.assign(store[str(number)])
 
     def call(self, inputs: Any) -> Any:
         return ops.zeros((), "float32")

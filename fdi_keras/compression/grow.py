@@ -19,7 +19,7 @@ from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.graph import read_graph
-from fdi_keras.networks.history import inherit
+from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.networks.latency import measure_interleaved
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators
@@ -131,7 +131,8 @@ def grow(
         verify = _verified_exchange if exchange else _verified_growth
         wanted = verify(search, now, wanted, ratio, report or (lambda text: None))
     grown, kept = build(wanted)
-    history = inherit(grown, small, kept, of=origin)
+    gone = {name: channels for name, channels in history_of(small).kept.items() if not len(channels)}
+    history = inherit(grown, small, gone | kept, of=origin)
     changes = explain_changes(plan, now, wanted)
     for change in changes:
         if report is not None:

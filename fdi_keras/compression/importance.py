@@ -92,7 +92,11 @@ def importance_by(
     if criterion == "weights":
         return channel_importance(graph, spaces, gates)
     if isinstance(criterion, str) and criterion not in CRITERIA:
-        raise UsageError(f"importance must be one of {', '.join(CRITERIA)}; received {criterion!r}.")
+        data = " It needs data: importance=fdi_keras.taylor_importance(model, x, y)."
+        raise UsageError(
+            f"importance must be one of {', '.join(CRITERIA)}; received {criterion!r}."
+            f"{data if criterion == 'taylor' else ''}"
+        )
     if criterion == "random":
         rng = np.random.default_rng(seed)
         found = {space.name: rng.uniform(0.5, 1.0, space.width) for space in spaces.prunable}

@@ -14,7 +14,7 @@ from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.gates import SPREAD, START, ChannelGate, MaskOfTensor, Steering
 from fdi_keras.compression.importance import channel_importance
 from fdi_keras.compression.limits import exclude_layers
-from fdi_keras.errors import NothingToPruneError, UsageError
+from fdi_keras.errors import NothingToPruneError, UnsupportedModelError, UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
 from fdi_keras.networks.sides import Carrier, sides
@@ -35,7 +35,7 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
         ``regularizer=``.
 
     Raises:
-        UnsupportedModelError: the model is subclassed or not built.
+        UnsupportedModelError: the model is subclassed, not built, or of a class with a training step of its own.
         UsageError: it is prunable already, or a pattern matches no layer.
         NothingToPruneError: no channel of the model can be removed.
 
@@ -48,6 +48,7 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
     if isinstance(model, PrunableModel):
         raise UsageError(f"{model.name!r} is prunable already; pass the network it was made from.")
     graph = read_graph(model)
+    _check_training(model)
     spaces = find_channel_spaces(graph)
     excluded = exclude_layers(spaces, exclude)
     if not spaces.prunable:
@@ -56,14 +57,54 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
             f"no channel of {model.name!r} can be removed ({reasons or 'it has no channels'}). A network needs at "
             "least one convolution or dense layer whose output another one reads."
         )
-    return _Gating(graph, spaces, excluded).build()
+    gated = with_gates(graph, spaces, excluded)
+    _spread(gated.gates, channel_importance(graph, spaces))
+    return gated
+
+
+def with_gates(
+    graph: Graph,
+    spaces: ChannelSpaces,
+    excluded: Sequence[str] = (),
+    gate_class: type[ChannelGate] = ChannelGate,
+) -> PrunableModel:
+    """The network of a graph with a mask on every prunable space, and its weights."""
+    return _Gating(graph, spaces, excluded, gate_class).build()
+
+
+def _spread(gates: dict[str, ChannelGate], importance: dict[str, np.ndarray]) -> None:
+    """Start unimportant channels nearer to closing, so that a space narrows one by one.
+
+    From one common logit all channels of a space close within a few steps of each other,
+    which no controller can stop half way.
+    """
+    for name, gate in gates.items():
+        rank = np.argsort(np.argsort(importance[name], kind="stable"))
+        gate.set_logits(START + SPREAD * rank / max(len(rank) - 1, 1))
+
+
+def _check_training(model: keras.Model) -> None:
+    own = [
+        name
+        for name in ("train_step", "test_step", "compute_loss", "compute_metrics")
+        if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        name = type(model).__name__
+        raise UnsupportedModelError(
+            f"{model.name!r} is trained by {name}.{own[0]}, which the gated network would not have. Write it into "
+            "a subclass of fdi_keras.PrunableModel, make the gates without it and add it to them: gated = "
+            "fdi_keras.prunable(keras.Model(model.input, model.output)), then YourClass(gated.input, gated.output)."
+        )
 
 
 class _Gating:
     """Rebuilds a graph with masks wired into the layers that mix channels."""
 
-    def __init__(self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str]):
-        self.graph, self.spaces, self.excluded = graph, spaces, excluded
+    def __init__(
+        self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str], gate_class: type[ChannelGate]
+    ):
+        self.graph, self.spaces, self.excluded, self.gate_class = graph, spaces, excluded, gate_class
         self.made: dict[int, Any] = {}
         self.originals: list[tuple[Any, Any]] = []
         self.masks: dict[str, Any] = {}
@@ -77,19 +118,7 @@ class _Gating:
         for old, new in self.originals:
             new.set_weights(old.get_weights())
             new.trainable = old.trainable
-        self._spread(model.gates)
         return model
-
-    def _spread(self, gates: dict[str, ChannelGate]) -> None:
-        """Start unimportant channels nearer to closing, so that a space narrows one by one.
-
-        From one common logit all channels of a space close within a few steps of each other,
-        which no controller can stop half way.
-        """
-        for name, values in channel_importance(self.graph, self.spaces).items():
-            if name in gates:
-                rank = np.argsort(np.argsort(values, kind="stable"))
-                gates[name].set_logits(START + SPREAD * rank / max(len(rank) - 1, 1))
 
     def _build_call(self, call: Call, tensors: dict[int, Any]) -> list[Any]:
         known = id(call.layer) in self.made
@@ -136,7 +165,7 @@ class _Gating:
         name = self.spaces.spaces[space].name
         if name not in self.masks:
             layer_name = self._name("gate_" + name.replace(":", "_").replace(".", "_"))
-            gate = ChannelGate(self.spaces[name].width, name, name=layer_name)
+            gate = self.gate_class(self.spaces[name].width, name, name=layer_name)
             self.masks[name] = gate(self.masks["signal"])
         return self.masks[name]
 

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from fdi_keras.compression.gated_model import PrunableModel, check_target, ungated
+from fdi_keras.compression.branches import Pruning, without_closed, without_costly
+from fdi_keras.compression.gated_model import PrunableModel, ungated
+from fdi_keras.compression.gates import check_gates
 from fdi_keras.compression.importance import Importance, Ranking, importance_by
 from fdi_keras.compression.limits import Bound, Limits, exclude_layers
 from fdi_keras.compression.rewiden import rewiden
-from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import NothingToPruneError, UsageError
+from fdi_keras.networks.branches import without_emptied
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
-from fdi_keras.networks.latency_plan import LatencyPlan
-from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.profile import DeviceProfile, load_profile
 
 
@@ -31,6 +31,7 @@ def prune(
     exclude: str | Sequence[str] = (),
     min_channels: Bound = 1,
     multiple_of: Bound = 1,
+    remove_branches: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """Remove channels: the closed ones of a gated network, or the least important ones of a trained network.
@@ -49,11 +50,16 @@ def prune(
         exclude: names or patterns (``"stem_*"``) of layers whose channels all stay.
         min_channels: no space gets narrower; one number, or numbers by name or pattern of layers.
         multiple_of: widths are multiples of it, or what they were.
+        remove_branches: also take away whole branches that only an ``Add`` reads, such as ``f`` of
+            ``Add([x, f(x)])``, which then passes the others on: where all gates but one of a space that everything
+            in the branch goes through have closed; and with ``target_ms`` where the time of a branch keeps more
+            importance elsewhere.
         seed: of ``"random"``.
 
     Returns:
         A plain Keras model (no class of this library inside) under the same layer names. Of a gated
-        network without ``target_ms`` its output equals the gated model's at inference.
+        network without ``target_ms`` its output equals the gated model's at inference; where branches
+        went, the gated model's with their output multiplied by 0.
         :func:`~fdi_keras.kept_channels` says which channels it has.
 
     Raises:
@@ -90,36 +96,48 @@ def prune(
     exclude_layers(spaces, [*(gated.steering.excluded if gated else ()), *_listed(exclude)])
     if not spaces.prunable:
         raise NothingToPruneError(f"no channel of {model.name!r} can be removed:\n{spaces}")
-    limits = Limits.of(spaces, min_channels, multiple_of)
     gates = _gates_of(gated) if gated else {}
     gates = {name: values for name, values in gates.items() if spaces[name].kept is None}
     raw = graph if gated is None else read_graph(ungated(gated, gates_open=True))
-    ranking = Ranking.of(importance_by(importance, raw, spaces, gates, seed))
-    plan = None
-    if profile is not None:
-        plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
-    opened = np.array([np.count_nonzero(gates.get(s.name, np.ones(s.width))) for s in spaces], float)
-    wanted = limits.at_least(opened)
-    if target_ms is not None:
-        assert plan is not None
-        check_target(plan, target_ms, least=limits.lower)
-        search = WidthSearch(plan, ranking, limits.lower, wanted, limits)
-        wanted = search.exchange(search.shrink(wanted, target_ms), target_ms).astype(int)
+    whole = Pruning(
+        graph,
+        spaces,
+        importance_by(importance, raw, spaces, gates, seed),
+        gates,
+        Limits.of(spaces, min_channels, multiple_of),
+        profile,
+        gone=(),
+        lost=0.0,
+        renamed={name: name for name in spaces.names},
+    )
+    left = without_closed(whole) if remove_branches else whole
+    if remove_branches and target_ms is not None:
+        left = without_costly(left, target_ms)
+    if target_ms is None:
+        wanted = left.limits.at_least(left.open_widths)
+    else:
+        wanted, _ = left.search(target_ms)
+    ranking = left.ranking
     kept = {
-        space.name: np.flatnonzero(gates[space.name] > 0)
-        if space.name in gates and width == now
+        space.name: np.flatnonzero(left.gates[space.name] > 0)
+        if space.name in left.gates and width == now
         else ranking.first(space.name, width)
-        for space, width, now in zip(spaces, wanted, opened, strict=True)
+        for space, width, now in zip(left.spaces, wanted, left.open_widths, strict=True)
         if space.name in ranking.order
     }
-    small = rewiden(graph, spaces, kept)
-    history = inherit(small, model, kept)
+    small = rewiden(left.graph, left.spaces, kept)
+    gone = [name for name in spaces.names if name not in left.renamed]
+    kept |= {name: np.empty(0, int) for name in gone}
+    history = inherit(small, model, kept, renamed=left.renamed)
+    before, after = whole.plan(), left.plan()
     history.write(
         "prune",
-        widths=dict(zip(spaces.names, wanted.astype(int).tolist(), strict=True)),
+        widths=dict(zip(left.spaces.names, wanted.astype(int).tolist(), strict=True))
+        | dict.fromkeys(gone, 0),
         target_ms=target_ms,
-        predicted_ms=None if plan is None else float(plan.predict_ms(wanted)),
-        predicted_before_ms=None if plan is None else float(plan.predict_ms(plan.full_widths)),
+        predicted_ms=None if after is None else float(after.predict_ms(wanted)),
+        predicted_before_ms=None if before is None else float(before.predict_ms(before.full_widths)),
+        branches=list(left.gone),
     )
     return small
 
@@ -140,7 +158,8 @@ def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) ->
     Args:
         model: a built Sequential or functional model; it is not changed.
         kept: by channel space the numbers of the channels that stay (see :func:`kept_channels`), or how
-            many of the most important ones. Spaces that are not named stay whole.
+            many of the most important ones. Spaces that are not named stay whole. No channel at all in every
+            space of a branch takes the branch away.
 
     Returns:
         A plain Keras model under the same layer names.
@@ -154,17 +173,20 @@ def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) ->
         again = fdi.apply_widths(original, json.load(open("widths.json")))
     """
     graph = read_graph(model)
-    spaces = find_channel_spaces(graph)
+    graph, spaces, renamed = without_emptied(graph, find_channel_spaces(graph), dict(kept))
     ranking = Ranking.of(importance_by("weights", graph, spaces))
     channels = {}
+    gone = {space.name for space in find_channel_spaces(read_graph(model))} - set(renamed)
     for name, wanted in kept.items():
+        if name in gone:
+            continue
         space = next((space for space in spaces if space.name == name), None)
         if space is None:
             raise UsageError(f"{model.name!r} has no channel space {name!r}; it has {_some(spaces)}.")
-        if not isinstance(wanted, Sequence):
-            listed = ranking.first(name, wanted) if name in ranking.order else np.arange(wanted)
-        else:
-            listed = np.asarray(wanted, int)
+        listed = np.asarray(wanted, int)
+        if not listed.ndim:
+            count = int(listed)
+            listed = ranking.first(name, count) if name in ranking.order else np.arange(count)
         chosen = np.unique(listed)
         if len(chosen) < len(listed) or not len(chosen) or chosen[0] < 0 or chosen[-1] >= space.width:
             raise UsageError(
@@ -175,17 +197,13 @@ def apply_widths(model: keras.Model, kept: Mapping[str, Sequence[int] | int]) ->
             raise UsageError(f"channel space {name!r} cannot be narrowed: {space.kept}.")
         channels[name] = chosen
     small = rewiden(graph, spaces, channels)
-    inherit(small, model, channels)
+    channels |= {name: np.empty(0, int) for name in gone}
+    inherit(small, model, channels, renamed=renamed)
     return small
 
 
 def _gates_of(model: PrunableModel) -> dict[str, np.ndarray]:
-    for name, gate in model.gates.items():
-        if not np.isfinite(keras.ops.convert_to_numpy(gate.logits())).all():
-            raise UsageError(
-                f"gates of channel space {name!r} are no numbers any more: the training diverged. Load what was "
-                "saved before, or train anew with a smaller learning rate."
-            )
+    check_gates(model.gates)
     return {name: gate.values() for name, gate in model.gates.items()}
 
 

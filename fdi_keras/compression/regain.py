@@ -12,6 +12,7 @@ from fdi_keras.compression.gated_model import PrunableModel, ungated
 from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.rewiden import WeightMaker, rewiden, take_channels
 from fdi_keras.errors import UsageError
+from fdi_keras.networks.branches import without_emptied
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, read_graph
 from fdi_keras.networks.history import history_of
@@ -38,14 +39,14 @@ class Origin:
         gated = isinstance(origin, PrunableModel)
         plain = ungated(origin, gates_open=True) if gated else origin
         graph = read_graph(plain)
-        theirs = find_channel_spaces(graph)
+        graph, theirs, renamed = without_emptied(graph, find_channel_spaces(graph), history_of(small).kept)
         if theirs.names != spaces.names:
             missing = sorted(set(spaces.names) ^ set(theirs.names))
             raise UsageError(
                 f"origin {origin.name!r} is not what {small.name!r} was made from: channel spaces "
                 f"{', '.join(missing[:4])} are not in both. Pass the model that prune() was called with."
             )
-        gates = {n: g.values() for n, g in origin.gates.items()} if gated else {}
+        gates = {renamed[n]: g.values() for n, g in origin.gates.items() if n in renamed} if gated else {}
         kept = _kept_channels(small, spaces, theirs, gates)
         # What is there comes before what could come back.
         ranking = Ranking.of(channel_importance(graph, theirs), kept)

@@ -17,7 +17,8 @@ import numpy as np
 class History:
     """Attributes:
     journal: path of the session's journal, ``None`` when there is no session.
-    kept: for each channel space the channels of the network before that are still there, ascending.
+    kept: for each channel space the channels of the network before that are still there, ascending; none
+        of a space that went with its branch.
     original: the same of the network that the first one of all these was made from; -1 for a channel
         that is new.
     """
@@ -51,10 +52,21 @@ def has_history(model: Any) -> bool:
         return False
 
 
-def inherit(model: Any, parent: Any, kept: dict[str, np.ndarray] | None = None, of: Any = None) -> History:
-    """Give ``model`` the session of ``parent``, and the channels it kept of ``of``, by default the parent too."""
+def inherit(
+    model: Any,
+    parent: Any,
+    kept: dict[str, np.ndarray] | None = None,
+    of: Any = None,
+    renamed: dict[str, str] | None = None,
+) -> History:
+    """Give ``model`` the session of ``parent``, and the channels it kept of ``of``, by default the parent too.
+
+    Args:
+        renamed: spaces of ``of`` that have another name in ``model``, by their old one.
+    """
     kept = kept or {}
     before = history_of(parent if of is None else of).original
+    before = {(renamed or {}).get(name, name): channels for name, channels in before.items()}
     original = before | {
         name: _composed(before.get(name), np.asarray(channels)) for name, channels in kept.items()
     }
