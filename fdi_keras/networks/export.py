@@ -102,10 +102,14 @@ def _widths(model: Any) -> dict[str, int]:
     return {space.name: space.width for space in find_channel_spaces(read_graph(model))}
 
 
-def load_model(path: str | os.PathLike[str]) -> keras.Model:
+def load_model(path: str | os.PathLike[str], compile: bool = True) -> keras.Model:
     """Load a ``.keras`` file, gated models included.
 
     ``keras.models.load_model`` does the same once ``fdi_keras`` was imported after keras.
+
+    Args:
+        path: of the file.
+        compile: as it was when it was saved, optimizer included.
 
     Raises:
         ModelFileError: the file is missing or no Keras model.
@@ -122,7 +126,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
             f"{path} is no Keras model: expected a file written by model.save('name.keras')."
         )
     try:
-        return keras.models.load_model(path)
+        return keras.models.load_model(path, compile=compile)
     except (UnsupportedModelError, MemoryError):
         raise
     except Exception as error:

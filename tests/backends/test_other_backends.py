@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import test_any_backend
+from test_any_backend import images, sequences
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -21,9 +23,11 @@ def run(backend, command, **environment):
     """Run python under a backend and return what it printed; a failure shows all of it."""
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
+    # One thread: torch's wait for each other by spinning, which stops everything where cores are shared.
+    environment = {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
         [sys.executable, *command],
-        env={**os.environ, "KERAS_BACKEND": backend, **environment},
+        env={**os.environ, **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -46,14 +50,12 @@ def test_the_whole_way(backend, exchange):
     assert len(list(exchange.glob(f"*-{backend}.keras"))) == 2
 
 
-@pytest.mark.parametrize("backend", OTHERS)
-def test_files_of_other_backends_are_read_here(backend, exchange, monkeypatch):
-    from test_any_backend import test_gated_files_of_other_backends_compute_the_same as read
-
-    if not list(exchange.glob(f"*-{backend}.keras")):
-        pytest.skip(f"{backend} is not installed")
+@pytest.mark.parametrize("build", [images, sequences])
+def test_files_of_other_backends_are_read_here(build, exchange, monkeypatch):
+    if not list(exchange.glob("*.keras")):
+        pytest.skip("no other backend is installed")
     monkeypatch.setenv("FDI_TEST_EXCHANGE", str(exchange))
-    read(exchange)
+    test_any_backend.test_gated_files_of_other_backends_compute_the_same(build, exchange)
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -70,5 +72,5 @@ def test_two_devices_of_jax_train_as_one_does():
         for devices in (1, 2)
     )
     first, second = ([list(map(float, line.split())) for line in text.splitlines()] for text in (one, two))
-    assert len(first) == len(second) > 10
+    assert len(first) == len(second) == 5 + 2 + 1
     assert first == [pytest.approx(line, rel=1e-3, abs=1e-4) for line in second]

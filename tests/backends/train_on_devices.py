@@ -45,7 +45,7 @@ def main(devices):
         images,
         labels,
         16,
-        epochs=8,
+        epochs=5,
         verbose=0,
         shuffle=False,
         callbacks=[fdi.LatencyCallback(), Print()],
