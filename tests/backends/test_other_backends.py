@@ -1,7 +1,7 @@
 """The same under the other backends: a process has one, so each has a process of its own.
 
 All tests of networks and compression run under another backend with
-``KERAS_BACKEND=jax pytest --no-cov tests/compression tests/networks tests/backends``.
+``KERAS_BACKEND=jax pytest --no-cov tests/compression tests/networks tests/backends/test_any_backend.py``.
 """
 
 import os
