@@ -4,7 +4,7 @@ Writes results as they come and resumes. Parts: 1 the networks of keras.applicat
 3 what gates and penalty cost in a training step, 4 networks trained on real data to half their time, 5 how
 long and how much memory rebuilding takes. Parts 1, 3 and 4 run on tensorflow, jax and torch; a backend that is
 not installed has a row that says so. Parts 3 and 5 need an otherwise idle computer. On two cores parts 1, 2 and
-5 take about half an hour, part 4 hours.
+5 take about half an hour, part 4 one to two hours.
 """
 
 from __future__ import annotations
