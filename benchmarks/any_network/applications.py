@@ -1,18 +1,19 @@
 """Part 1: every family of keras.applications at random widths, saved, loaded, exported.
 
 Weights are random, statistics of batch normalization too: equality does not depend on them, and nothing
-has to be fetched. Each network has a process of its own and keeps its row.
+has to be fetched. Each network has a process of its own and keeps its row. All are measured under
+tensorflow, a third of them under the other backends too.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.any_network.backends import BACKENDS, measured
 from benchmarks.any_network.settings import Settings
 from benchmarks.report import Row
 
@@ -21,6 +22,9 @@ NETWORKS = (
     *("EfficientNetB0", "EfficientNetV2B0", "DenseNet121", "InceptionV3", "InceptionResNetV2", "Xception"),
     *("NASNetMobile", "ConvNeXtTiny"),
 )
+
+#: Those of them that every backend measures: of each way of building networks one.
+EVERYWHERE = ("ResNet50V2", "MobileNetV2", "EfficientNetB0", "DenseNet121", "ConvNeXtTiny")
 
 #: The smallest images that the networks take; the others get one of 64 pixels.
 SIDES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
@@ -31,44 +35,46 @@ EXACT, CUTTABLE = 1e-4, 0.95
 
 
 def run(settings: Settings) -> list[Row]:
-    return [row for name in NETWORKS for row in _rows(name, _measured(name, settings))]
+    rows = []
+    for backend in BACKENDS:
+        for name in NETWORKS if backend == "tensorflow" else EVERYWHERE:
+            kept = settings.work / f"network-{name}{'' if backend == 'tensorflow' else f'-{backend}'}.json"
+            found = measured("applications", backend, name, settings.seed, kept=kept)
+            rows += _rows(name, backend, found)
+    return rows
 
 
-def _rows(name: str, found: dict[str, Any]) -> list[Row]:
+def _rows(name: str, backend: str, found: dict[str, Any]) -> list[Row]:
+    usual = backend == "tensorflow"
+    label = name if usual else f"{name} on {backend}"
+    if "missing" in found:
+        return [Row("1", label, "no error", found["missing"], None)]
     if "error" in found:
-        return [Row("1", name, "no error", found["error"], False)]
+        return [Row("1", label, "no error", found["error"], False)]
     worst = max(found[key] for key in ("pruned", "loaded", "exported", "rebuilt"))
     smaller = found["parameters"] < 1 and found["flops"] < 1
-    return [
+    rows = [
         Row(
             "1",
-            f"{name}: relative difference of outputs",
+            f"{label}: relative difference of outputs",
             f"<= {EXACT:g}; fewer parameters and FLOPs",
             f"pruned {found['pruned']:.1e}, loaded {found['loaded']:.1e}, exported {found['exported']:.1e}, built "
             f"again {found['rebuilt']:.1e}; {found['parameters']:.0%} of parameters, {found['flops']:.0%} of FLOPs",
             worst <= EXACT and smaller,
             found,
-        ),
-        Row(
-            "1",
-            f"{name}: FLOPs in operators whose widths can change",
-            f">= {CUTTABLE:.0%}",
-            f"{found['cuttable']:.1%}",
-            found["cuttable"] >= CUTTABLE,
-        ),
+        )
     ]
-
-
-def _measured(name: str, settings: Settings) -> dict[str, Any]:
-    path = settings.work / f"network-{name}.json"
-    if not path.exists():
-        command = [sys.executable, "-m", "benchmarks.any_network.applications", name, str(settings.seed)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        lines = done.stdout.strip().splitlines()
-        if done.returncode or not lines:
-            return {"error": (done.stderr.strip().splitlines() or ["it printed nothing"])[-1][:300]}
-        path.write_text(lines[-1])
-    return json.loads(path.read_text())
+    if usual:  # the same whatever the backend
+        rows.append(
+            Row(
+                "1",
+                f"{label}: FLOPs in operators whose widths can change",
+                f">= {CUTTABLE:.0%}",
+                f"{found['cuttable']:.1%}",
+                found["cuttable"] >= CUTTABLE,
+            )
+        )
+    return rows
 
 
 def measure(name: str, seed: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def run(settings: Settings) -> list[Row]:
                 regularizer=fdi.LatencyRegularizer(profile, target_ms=target),
                 **common,
             )
-            ratios = _ratios(plain, gated, x, y)
+            ratios = step_ratios(plain, gated, x, y)
             median, spread = float(np.median(ratios)), np.percentile(ratios, (25, 75))
             rows.append(
                 Row("6", f"step {name}, jit {'on' if jit else 'off'}", f"<= {LIMIT} x",
@@ -50,7 +50,7 @@ def run(settings: Settings) -> list[Row]:
     return rows
 
 
-def _ratios(plain: Any, gated: Any, x: np.ndarray, y: np.ndarray) -> list[float]:
+def step_ratios(plain: Any, gated: Any, x: np.ndarray, y: np.ndarray) -> list[float]:
     """Gated to plain, one step of each in turns, what the callback does after a step included.
 
     Single steps, because the time of a step has two modes here, with gates and without: whole

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -100,12 +101,18 @@ def quiet_tensorflow() -> None:
     would silence one of them and change numerics. So file descriptor 2 leads into a
     temporary file during the import; Python's own standard error stays where it is, and
     when the import fails, or with FDI_DEBUG, the file is shown after all.
+
+    Under another backend too: Keras then imports tensorflow, where it is installed, as soon as it
+    writes down what a layer is, as each rebuilding does.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" in sys.modules:
         return
     with _diverted_stderr():
         import keras  # noqa: F401
+
+        if find_spec("tensorflow") is not None:
+            import tensorflow  # noqa: F401
 
 
 class _PythonSide(io.TextIOBase):

@@ -113,6 +113,7 @@ class PrunableModel(keras.Model):
             )
         plan = None if regularizer is None else self._plan(regularizer)
         super().compile(*args, **kwargs)
+        self.__dict__["jit_is_auto"] = kwargs.get("jit_compile", "auto") == "auto"
         # Plain attributes: Keras must neither track nor save these.
         self.__dict__["latency_regularizer"] = regularizer
         self.__dict__["plan"] = plan
@@ -222,6 +223,11 @@ class PrunableModel(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
+        if config:
+            config = _for_any_backend(config)
+            if self.__dict__.get("jit_is_auto"):
+                # Keras writes down what this backend decided; another one, which may load it, decides anew.
+                config["jit_compile"] = "auto"
         if config and self.regularizer is not None:
             config["regularizer"] = keras.saving.serialize_keras_object(self.regularizer)
         return config
@@ -249,6 +255,19 @@ class PrunableModel(keras.Model):
             )
         check_target(plan, regularizer.target, OBJECTIVES[regularizer.objective])
         return plan
+
+
+def _for_any_backend(config: Any) -> Any:
+    """A configuration with optimizers by their public names: torch has classes of its own behind these.
+
+    Keras writes down the class behind, which cannot be loaded where torch is not installed.
+    """
+    if not isinstance(config, dict):
+        return config
+    config = {key: _for_any_backend(value) for key, value in config.items()}
+    if str(config.get("module")).startswith("keras.src.backend."):
+        config |= {"module": "keras.optimizers", "registered_name": None}
+    return config
 
 
 #: Optimizers whose step does not scale with the gradient.

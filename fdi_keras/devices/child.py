@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -24,12 +24,21 @@ class Child:
     Args:
         module: the module to run; it announces itself with a frame.
         arguments: its command line.
+        task: what it does, for messages.
+        environment: variables that it has besides those of this process.
 
     Raises:
         MeasurementError: it does not start.
     """
 
-    def __init__(self, module: str, *arguments: str):
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        task: str = "measuring",
+        environment: Mapping[str, str] | None = None,
+    ):
+        self._task = task
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         # A session of its own keeps the terminal's Ctrl-C away from the child: the parent ends it.
@@ -38,7 +47,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
         self._said: deque[str] = deque(maxlen=20)
@@ -79,7 +88,7 @@ class Child:
                 meanwhile()
             return read_frame(cast(Any, self._process.stdout))
 
-        return self._guarded(exchange, timeout_s, "measuring")
+        return self._guarded(exchange, timeout_s, self._task)
 
     def close(self) -> None:
         """End the child: kindly by closing its input, after a second by force."""
@@ -136,13 +145,13 @@ class Child:
             return
 
     def _obituary(self, doing: str, timeout_s: float) -> str:
-        code = self._process.returncode
+        code, process = self._process.returncode, f"the {self._task} process"
         if self._timed_out:
-            text = f"the measuring process did not answer within {timeout_s:g} s while {doing} and was killed"
+            text = f"{process} did not answer within {timeout_s:g} s while {doing} and was killed"
         elif code < 0:
-            text = f"the measuring process was killed by {_signal_name(-code)} while {doing}"
+            text = f"{process} was killed by {_signal_name(-code)} while {doing}"
         else:
-            text = f"the measuring process ended with status {code} while {doing}"
+            text = f"{process} ended with status {code} while {doing}"
         words = [line for line in self._said if not line.startswith(("INFO:", "WARNING:"))]
         last = " | ".join(words[-5:])
         return f"{text}. It said: {last}" if last else f"{text}."

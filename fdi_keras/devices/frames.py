@@ -1,4 +1,4 @@
-"""The frames that a parent and its measuring child exchange over pipes.
+"""The frames that a parent and its child exchange over pipes.
 
 A frame is one line of JSON, whose ``sizes`` say how many bytes of each raw chunk
 follow it. Models and tensors travel as chunks, everything else in the line.
@@ -8,6 +8,9 @@ Only the standard library is used: the child should start fast.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
@@ -33,3 +36,16 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
             raise EOFError
         chunks.append(chunk)
     return header, chunks
+
+
+def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """For a child: keep the pipes to the parent; whatever else writes to standard output reaches standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return sys.stdin.buffer, answers
+
+
+def die_when_stuck(seconds: float | None) -> None:
+    """A parent kills a child that hangs; a child that hangs after its parent died kills itself."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(seconds + 5) if seconds else 0)

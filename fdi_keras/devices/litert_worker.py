@@ -16,11 +16,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from time import get_clock_info, perf_counter, process_time
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fdi_keras.devices.frames import read_frame, write_frame
+from fdi_keras.devices.frames import die_when_stuck, read_frame, take_standard_streams, write_frame
 
 #: A reading lasts at least this long: models shorter than it are executed several
 #: times between two looks at the clock, whose own cost (0.1 us) then vanishes.
@@ -50,7 +50,7 @@ class Setup(NamedTuple):
 
 
 def main(setup: Setup) -> None:
-    requests, answers = _take_standard_streams()
+    requests, answers = take_standard_streams()
     if hasattr(signal, "SIGINT"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     import ai_edge_litert.interpreter  # noqa: F401 - loaded before the parent is told that we are ready
@@ -63,7 +63,7 @@ def main(setup: Setup) -> None:
             header, chunks = read_frame(requests)
         except EOFError:
             return
-        _die_when_stuck(header.get("timeout_s"))
+        die_when_stuck(header.get("timeout_s"))
         try:
             answer, tensors = _ACTIONS[header["do"]](header, chunks, setup)
         except (ValueError, RuntimeError, MemoryError) as error:
@@ -73,19 +73,6 @@ def main(setup: Setup) -> None:
         except BrokenPipeError:
             return
         gc.collect()
-
-
-def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Keep the pipe to the parent; whatever else writes to standard output reaches standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return sys.stdin.buffer, answers
-
-
-def _die_when_stuck(seconds: float | None) -> None:
-    """A parent kills a child that hangs; a child that hangs after its parent died kills itself."""
-    if hasattr(signal, "alarm"):
-        signal.alarm(int(seconds + 5) if seconds else 0)
 
 
 def _time(header: dict[str, Any], chunks: Chunks, setup: Setup) -> tuple[dict[str, Any], Chunks]:

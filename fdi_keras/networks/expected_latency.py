@@ -83,6 +83,7 @@ class ExpectedLatency:
         self._matrix = np.concatenate([inputs.matrix, outputs.matrix]).T
         tables = [_Table(operator) for operator in operators]
         self._terms = sorted({term for table in tables for term in table.terms} | {(ONE, ONE)})
+        self._first, self._second = np.array(self._terms).T
         rounded = max((len(table.tiles) for table in tables), default=0)
         self._tile = np.ones((len(tables), rounded))
         self._of_output = np.zeros((len(tables), rounded))
@@ -137,8 +138,7 @@ class ExpectedLatency:
             blocks = ops.ceil(ops.round(chosen) / tile - LITTLE) * tile
             numbers.append(chosen + ops.stop_gradient(blocks - chosen))
         known = ops.concatenate(numbers, axis=2)
-        first, second = (ops.take(known, [term[side] for term in self._terms], axis=2) for side in (0, 1))
-        terms = first * second
+        terms = ops.take(known, self._first, axis=2) * ops.take(known, self._second, axis=2)
         at_real, at_rounded = terms[:networks], ops.stop_gradient(terms[networks:])
         leaf = self._leaves(at_rounded)
         formula = ops.einsum("nol,olk->nok", leaf, _tensor(self._times))

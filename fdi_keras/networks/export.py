@@ -15,6 +15,7 @@ import keras
 
 from fdi_keras.errors import ExportError, ModelFileError, StorageError, UnsupportedModelError
 from fdi_keras.networks.channel_spaces import find_channel_spaces
+from fdi_keras.networks.converter import convert_elsewhere
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import has_history, history_of
 from fdi_keras.networks.recurrent_export import check_operators, prepared
@@ -32,6 +33,8 @@ def export_litert(
 
     LiteRT executes a recurrent layer as a loop, or unrolled, with the operators of a step
     once for every step: ``unroll`` or ``profile`` choose the form, else it is that of the layer.
+    The converter is tensorflow's: under another backend it runs in a child process, which stays for
+    the next model.
 
     Args:
         model: a built Keras model; gates, if any, are exported as they stand.
@@ -43,8 +46,9 @@ def export_litert(
         The content of the file.
 
     Raises:
-        ExportError: the backend is not tensorflow, the converter refuses the model, a recurrent layer
-            reads an unknown number of steps, or the model needs operators that LiteRT lacks.
+        ExportError: the converter refuses the model, a recurrent layer reads an unknown number of
+            steps, or the model needs operators that LiteRT lacks; or, under another backend, tensorflow
+            is not installed or cannot load the model.
         UsageError: both ``unroll`` and ``profile`` were given.
         UnknownOperatorsError: the profile knows no times of recurrent layers.
         UnsupportedModelError: recurrent layers change, and the model cannot be built again.
@@ -54,30 +58,11 @@ def export_litert(
 
         fdi.export_litert(model, "net.tflite", profile="this-computer.json")
     """
-    if keras.config.backend() != "tensorflow":
-        raise ExportError(
-            f"LiteRT export needs the tensorflow backend; this process runs {keras.config.backend()}. "
-            "Save the model with model.save('net.keras') and export it with KERAS_BACKEND=tensorflow."
-        )
     if profile is not None and not isinstance(profile, DeviceProfile):
         profile = load_profile(os.fspath(profile))
     converted = prepared(model, unroll, profile)
-    # Several inputs are one argument of the model, in the structure in which it was built with them.
-    inputs = converted.inputs[0] if isinstance(converted, keras.Sequential) else converted.input
-    signature = [
-        keras.tree.map_structure(
-            lambda tensor: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype=tensor.dtype), inputs
-        )
-    ]
-    with tempfile.TemporaryDirectory(prefix="fdi-export-") as folder:
-        target = Path(folder) / "model.tflite"
-        try:
-            with _quietly():
-                converted.export(str(target), format="litert", input_signature=signature, verbose=False)
-            content = target.read_bytes()
-        except Exception as error:
-            reason = " ".join(str(error).split())[:400]
-            raise ExportError(f"LiteRT conversion of {model.name!r} failed: {reason}") from error
+    elsewhere = keras.config.backend() != "tensorflow"
+    content = convert_elsewhere(converted) if elsewhere else convert(converted)
     check_operators(content, model.name)
     if path is not None:
         try:
@@ -89,14 +74,42 @@ def export_litert(
     return content
 
 
+def convert(model: Any) -> bytes:
+    """The content of the ``.tflite`` file of a model, by the converter in this process, not yet checked.
+
+    Raises:
+        ExportError: the converter refuses the model.
+    """
+    # Several inputs are one argument of the model, in the structure in which it was built with them.
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    signature = [
+        keras.tree.map_structure(
+            lambda tensor: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype=tensor.dtype), inputs
+        )
+    ]
+    with tempfile.TemporaryDirectory(prefix="fdi-export-") as folder:
+        target = Path(folder) / "model.tflite"
+        try:
+            with _quietly():
+                model.export(str(target), format="litert", input_signature=signature, verbose=False)
+            return target.read_bytes()
+        except Exception as error:
+            reason = " ".join(str(error).split())[:400]
+            raise ExportError(f"LiteRT conversion of {model.name!r} failed: {reason}") from error
+
+
 def _widths(model: Any) -> dict[str, int]:
     return {space.name: space.width for space in find_channel_spaces(read_graph(model))}
 
 
-def load_model(path: str | os.PathLike[str]) -> keras.Model:
+def load_model(path: str | os.PathLike[str], compile: bool = True) -> keras.Model:
     """Load a ``.keras`` file, gated models included.
 
     ``keras.models.load_model`` does the same once ``fdi_keras`` was imported after keras.
+
+    Args:
+        path: of the file.
+        compile: as it was when it was saved, optimizer included.
 
     Raises:
         ModelFileError: the file is missing or no Keras model.
@@ -113,7 +126,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
             f"{path} is no Keras model: expected a file written by model.save('name.keras')."
         )
     try:
-        return keras.models.load_model(path)
+        return keras.models.load_model(path, compile=compile)
     except (UnsupportedModelError, MemoryError):
         raise
     except Exception as error:

@@ -422,7 +422,8 @@ def _load_keras(path: Path) -> Any:
         raise ModelFileError(f"{path}: expected a .keras or .tflite file.")
     from fdi_keras.networks.export import load_model
 
-    return load_model(path)
+    # Only read: an optimizer may be one that this backend does not have.
+    return load_model(path, compile=False)
 
 
 def _without_gates(model: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from random_networks import randomize
 from synthetic_devices import leaf, model_of, profile_of
+from tensors import to_numpy
 
 import fdi_keras as fdi
 from fdi_keras.compression.importance import CRITERIA
@@ -53,7 +54,7 @@ def test_a_trained_network_is_pruned_in_one_shot(profile, importance):
     assert small.count_params() < model.count_params()
     assert widths(model) == {"stem": 12, "block0_a": 20, "block1_a": 20}  # the model itself is not changed
     again = fdi.apply_widths(model, json.loads(json.dumps(fdi.kept_channels(small))))
-    np.testing.assert_array_equal(np.asarray(again(IMAGES)), np.asarray(small(IMAGES)))
+    np.testing.assert_array_equal(to_numpy(again(IMAGES)), to_numpy(small(IMAGES)))
 
 
 def test_importances_decide_which_channels_stay(profile):
@@ -105,7 +106,7 @@ def test_closed_channels_within_the_bounds_stay_and_change_nothing():
         gate.set_logits(np.where(np.arange(gate.channels) < 3, 4.0, -6.0))
     small = fdi.prune(gated, multiple_of=4, min_channels={"stem": 6})
     assert widths(small) == {"stem": 8, "block0_a": 4, "block1_a": 4}
-    np.testing.assert_allclose(np.asarray(small(IMAGES)), np.asarray(gated(IMAGES)), atol=1e-5)
+    np.testing.assert_allclose(to_numpy(small(IMAGES)), to_numpy(gated(IMAGES)), atol=1e-5)
 
 
 def test_excluded_layers_stay_through_gates_saving_and_pruning(profile, tmp_path):
@@ -138,12 +139,10 @@ def test_pruning_again_remembers_the_first_network(profile):
     first, second = fdi.kept_channels(once), fdi.kept_channels(twice)
     assert all(set(second[name]) <= set(first[name]) for name in first)
     assert sum(map(len, second.values())) < sum(map(len, first.values()))
-    np.testing.assert_array_equal(
-        np.asarray(fdi.apply_widths(model, second)(IMAGES)), np.asarray(twice(IMAGES))
-    )
+    np.testing.assert_array_equal(to_numpy(fdi.apply_widths(model, second)(IMAGES)), to_numpy(twice(IMAGES)))
     grown = fdi.grow(twice, profile, origin=once, exchange=True, report=None)
     np.testing.assert_array_equal(
-        np.asarray(fdi.apply_widths(model, fdi.kept_channels(grown))(IMAGES)), np.asarray(grown(IMAGES))
+        to_numpy(fdi.apply_widths(model, fdi.kept_channels(grown))(IMAGES)), to_numpy(grown(IMAGES))
     )
 
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from random_networks import CUTTABLE, IN_GROUPS, open_random_gates, random_network, randomize
 from searching import examples
+from tensors import to_numpy
 
 import fdi_keras as fdi
 from fdi_keras.compression.gates import gate_widths
@@ -20,7 +21,7 @@ NORMALIZATIONS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization
 
 
 def outputs(model, x):
-    return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
+    return to_numpy(keras.tree.flatten(model(x, training=False)))
 
 
 @examples(40, suppress_health_check=list(HealthCheck))
@@ -124,7 +125,7 @@ def test_a_space_never_closes_whole():
     small = fdi.prune(gated)
     assert next(layer for layer in small.layers if layer.weights).filters == 1
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 1)).astype("float32")
-    np.testing.assert_allclose(gated(x), small(x), atol=1e-6)
+    np.testing.assert_allclose(to_numpy(gated(x)), to_numpy(small(x)), atol=1e-6)
 
 
 def test_gates_close_in_training_without_leaking_into_inference():
@@ -135,8 +136,8 @@ def test_gates_close_in_training_without_leaking_into_inference():
     gate = gated.gates["dense"] if "dense" in gated.gates else next(iter(gated.gates.values()))
     gate.set_logits(np.zeros(64))
     x = np.ones((1, 4), "float32")
-    drawn = np.array([float(gated(x, training=True)[0, 0]) for _ in range(20)])
-    still = np.array([float(gated(x, training=False)[0, 0]) for _ in range(3)])
+    drawn = np.array([to_numpy(gated(x, training=True))[0, 0] for _ in range(20)])
+    still = np.array([to_numpy(gated(x, training=False))[0, 0] for _ in range(3)])
     assert drawn.std() > 0
     assert still.std() == pytest.approx(0)
 
@@ -149,7 +150,7 @@ def test_expected_width_is_the_mean_number_of_open_gates():
     )
     gate = next(iter(gated.gates.values()))
     gate.set_logits(np.linspace(-4, 4, 200))
-    counted = [np.count_nonzero(np.asarray(gate(keras.ops.zeros(()), training=True))) for _ in range(200)]
-    expected, kept = np.asarray(gate_widths([gate]))[:, 0]
+    counted = [np.count_nonzero(to_numpy(gate(keras.ops.zeros(()), training=True))) for _ in range(200)]
+    expected, kept = to_numpy(gate_widths([gate]))[:, 0]
     assert expected == pytest.approx(np.mean(counted), rel=0.03)
     assert kept == np.count_nonzero(gate.values())

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from random_networks import open_random_gates, randomize
 from searching import examples
 from synthetic_devices import leaf, model_of, profile_of
+from tensors import JITS, to_numpy
 
 import fdi_keras as fdi
 from fdi_keras.compression.regain import Origin, rebuild_at
@@ -57,7 +58,7 @@ widths = st.integers(1, 6)
 
 
 def outputs(model, x):
-    return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
+    return to_numpy(keras.tree.flatten(model(x, training=False)))
 
 
 def stack(draw):
@@ -281,7 +282,7 @@ def test_what_a_recurrent_layer_cannot_do_exactly_is_kept_and_named():
     assert "different numbers of units" in spaces["uneven"].kept
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", JITS)
 def test_training_closes_units_and_meets_a_target(jit):
     profile = profile_of({k: model_of(k, leaf(1e-3, flops=1e-6)) for k in KINDS})
     sequence = keras.Input((STEPS, FEATURES))
