@@ -35,13 +35,13 @@ from fdi_keras.profiling.design import Configuration
 WHOLE_MINUTES, NAMED_MINUTES, LIMIT_MINUTES = 10.0, 13.0, 15.0
 
 #: How many configurations are tested on: of the main kinds, and of the further ones.
-TEST, TEST_FURTHER = 3000, 1500
+TEST, TEST_FURTHER = 2400, 1200
 
 #: How many of the main kinds opponents may have.
 FRESH = 16_500
 
 #: Campaigns and networks take turns so often.
-ROUNDS = 6
+ROUNDS = 4
 
 #: Each network is timed for so long in all, in s.
 NETWORK_SECONDS = 4.0
