@@ -7,6 +7,7 @@
   in ``steps.json`` beside it; ``--measure`` makes it anew.
 * ``docs/pictures/demo.svg``: the table that ``fdi demo`` ended with.
 * ``docs/pictures/learning.svg``: error against measurements, by ``python -m benchmarks.execution_time``.
+* ``docs/pictures/memory-*.svg``, and the numbers in ``docs/memory.md``: by ``python -m benchmarks.memory_study``.
 * ``docs/results.md``: every row of ``benchmarks/results/*.json``.
 * The parts of README.md between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 
@@ -63,6 +64,8 @@ def main() -> None:
     reports = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.results.glob("*.json"))}
     if "execution_time" in reports:
         draw_learning(reports["execution_time"])
+    if "memory_study" in reports:
+        draw_memory(reports["memory_study"])
     if reports:
         (DOCS / "results.md").write_text(results_page(reports))
         fill_in(README, "results", short_results(reports))
@@ -267,6 +270,56 @@ def draw_learning(report: dict[str, Any]) -> None:
     }
     if curves:
         (DOCS / "pictures" / "learning.svg").write_text(learning_svg(curves))
+
+
+def draw_memory(report: dict[str, Any]) -> None:
+    """Pictures of the memory study, its table and its answer."""
+    from fdi_keras.study.explain import correlations, fits
+    from fdi_keras.study.report import PICTURES, answer, picture
+    from fdi_keras.study.swept import Swept
+
+    found = next((r["details"]["networks"] for r in report["rows"] if "networks" in r["details"]), None)
+    if found is None:
+        return
+    networks = [Swept(**each) for each in found]
+    lines = []
+    for name, (x, y) in PICTURES.items():
+        if any(getattr(network, axis.attribute) is None for network in networks for axis in (x, y)):
+            continue
+        (DOCS / "pictures" / f"memory-{name}.svg").write_text(picture(networks, x, y))
+        lines.append(f"![{y.label} over {x.label}](pictures/memory-{name}.svg)")
+    told = [
+        f"Measured on {report['date']}, {report['machine']}.",
+        "",
+        *lines,
+        "",
+        *_paragraphs(answer(networks)),
+    ]
+    errors = [
+        [" and ".join(fit.terms), f"{fit.constant_ms:.3g}", f"{fit.mape:.1%}"] for fit in fits(networks)
+    ]
+    told += table(("time from", "constant, ms", "error on networks left out"), errors)
+    related = [[name, f"{c.linear:.3f}", f"{c.rank:.3f}"] for name, c in correlations(networks).items()]
+    told += ["", *table(("quantity", "linear correlation with time", "rank correlation"), related)]
+    rows = [
+        [
+            network.name,
+            f"{network.flops / 1e9:.3f}",
+            f"{network.memory_bytes / 1e6:.1f}",
+            f"{network.parameters / 1e6:.2f}",
+            f"{network.intensity:.1f}",
+            f"{network.predicted_ms or 0:.4g}",
+            f"{network.measured_ms or 0:.4g}",
+        ]
+        for network in networks
+    ]
+    head = ("network", "GFLOPs", "MB", "parameters, M", "FLOPs a byte", "predicted ms", "measured ms")
+    told += ["", *table(head, rows)]
+    fill_in(DOCS / "memory.md", "study", "\n".join(told))
+
+
+def _paragraphs(texts: Sequence[str]) -> list[str]:
+    return [line for text in texts for line in (text, "")]
 
 
 def learning_svg(curves: dict[tuple[str, str], list[list[float]]]) -> str:

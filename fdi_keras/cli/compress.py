@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
     Examples:
       fdi compress net.keras --data digits.npz --profile local --target 1.5 --epochs 30
       fdi compress train.py --profile phone.json --target 8 --device R58M12ABCDE --epochs 40
+      fdi compress train.py --profile local --sweep 0.5,1,2 --epochs 30
     """
 )
 @click.argument("source", metavar="SCRIPT_OR_MODEL", type=click.Path(path_type=Path))
@@ -31,8 +33,10 @@ LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
 @click.option(
     "--profile", required=True, metavar="PROFILE", help="A file, or the name of your own or an installed one."
 )
-@click.option("--target", required=True, type=FiniteRange(min=0, min_open=True), metavar="MS",
+@click.option("--target", type=FiniteRange(min=0, min_open=True), metavar="MS",
               help="What an inference shall take.")  # fmt: skip
+@click.option("--sweep", metavar="MS,MS,...",
+              help="Several targets, one after the other, and the front that comes of them.")  # fmt: skip
 @click.option("--epochs", required=True, type=click.IntRange(min=2), metavar="N",
               help="Of steering and fine-tuning together.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, metavar="N")
@@ -48,7 +52,8 @@ def compress(
     source: Path,
     data: Path | None,
     profile: str,
-    target: float,
+    target: float | None,
+    sweep: str | None,
     epochs: int,
     batch_size: int,
     device: str,
@@ -65,8 +70,9 @@ def compress(
     What was stopped goes on with the same command: done stages and epochs stay done.
 
     JSON: folder, target_ms and stages (each name, parameters, flops, predicted_ms, measured_ms, metrics,
-    widths); measured_ms is null with --device none.
+    widths); measured_ms is null with --device none. With --sweep a list of these, as results.
     """
+    targets = _targets(target, sweep)
     from fdi_keras.profile import load_profile
 
     loaded = load_profile(profile)
@@ -77,26 +83,53 @@ def compress(
 
     folder = out or source.with_name(f"{source.stem}-compressed")
     told = console.stderr()
-    result = carry_out(
-        model,
-        loaded,
-        target,
-        learn,
-        epochs,
-        validation_data=test,
-        batch_size=batch_size,
-        device=None if device == "none" else device,
-        folder=folder,
-        session=session or source.stem,
-        report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),
-    )
-    if as_json:
-        stages = [asdict(stage) for stage in result.stages]
-        console.print_json({"folder": str(folder), "target_ms": target, "stages": stages})
-        return
-    from fdi_keras.cli.compress_view import print_stages
+    results = {
+        wanted: carry_out(
+            model,
+            loaded,
+            wanted,
+            learn,
+            epochs,
+            validation_data=test,
+            batch_size=batch_size,
+            device=None if device == "none" else device,
+            folder=folder if sweep is None else folder / f"{wanted:g}ms",
+            session=session or source.stem,
+            report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),
+        )
+        for wanted in targets
+    }
+    if sweep is not None:
+        from fdi_keras.study.front import write_front
 
-    print_stages(console.stdout(), result)
+        write_front(list(results.values()), loaded, folder)
+    if as_json:
+        documents = [
+            {"folder": str(result.folder), "target_ms": wanted, "stages": [asdict(s) for s in result.stages]}
+            for wanted, result in results.items()
+        ]
+        console.print_json(documents[0] if sweep is None else {"results": documents})
+        return
+    from fdi_keras.cli.compress_view import print_front, print_stages
+
+    for result in results.values():
+        print_stages(console.stdout(), result)
+    if sweep is not None:
+        print_front(console.stdout(), list(results.values()), folder)
+
+
+def _targets(target: float | None, sweep: str | None) -> list[float]:
+    if (target is None) == (sweep is None):
+        raise UsageError("name what an inference shall take: either --target MS or --sweep MS,MS,...")
+    if target is not None:
+        return [target]
+    try:
+        found = [float(part) for part in (sweep or "").split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < number < math.inf for number in found):
+        raise UsageError(f"--sweep {sweep!r}: expected milliseconds with commas between, as in 0.5,1,2.")
+    return sorted(dict.fromkeys(found), reverse=True)
 
 
 def _of_model(path: Path, data: Path | None) -> tuple[Any, Any, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from fdi_keras.cli.console import plain
+from fdi_keras.cli.plot import scatter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,3 +36,17 @@ def print_stages(console: Console, result: Compressed) -> None:
     console.print(table)
     if result.folder is not None:
         console.print(plain(f"Written to {result.folder}: fine-tuned.keras, fine-tuned.tflite, result.json"))
+
+
+def print_front(console: Console, results: Sequence[Compressed], folder: Path) -> None:
+    """What is left at what latency, the original among them."""
+    from fdi_keras.study.front import metric_of, points
+
+    metric = metric_of(results)
+    if metric is not None:
+        found = points(results, metric)
+        marked = [(x, y, "o") for x, y in found[:-1]] + [(*found[-1], "x")]
+        console.print(plain(f"{metric} over ms; x is the original"))
+        for line in scatter(marked, width=min(console.width, 80)):
+            console.print(plain(line))
+    console.print(plain(f"Written to {folder}: front.html, and a folder for each target."))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from fdi_keras.errors import UsageError
 from fdi_keras.study.explain import correlations, equal_pairs, fits
+from fdi_keras.study.page import lines_picture, page, table
 from fdi_keras.study.swept import Swept
 
 
@@ -36,8 +35,6 @@ PICTURES = {
     "flops-cache": (FLOPS, CACHE),
 }
 
-MARKERS = "os^Dvph"
-
 
 def write_pictures(networks: Sequence[Swept], folder: Path) -> list[Path]:
     """An SVG file for each picture whose quantities are known.
@@ -61,34 +58,11 @@ def picture(networks: Sequence[Swept], x: Axis, y: Axis) -> str:
     Raises:
         UsageError: matplotlib is not installed.
     """
-    figure, axes = _figure()
-    for number, name in enumerate(dict.fromkeys(network.family for network in networks)):
-        mine = [network for network in networks if network.family == name]
-        points = [[getattr(network, axis.attribute) / axis.unit for network in mine] for axis in (x, y)]
-        axes.plot(*points, marker=MARKERS[number % len(MARKERS)], label=name, linewidth=1, markersize=5)
-    axes.set_xlabel(x.label)
-    axes.set_ylabel(y.label)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    written = io.StringIO()
-    figure.savefig(written, format="svg", bbox_inches="tight", metadata={"Date": None})
-    text = written.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _figure() -> tuple[Any, Any]:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UsageError('pictures need matplotlib: pip install "fdi-keras[plots]".') from error
-    from matplotlib.figure import Figure
-
-    # Text stays text, and the same data make the same file.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fdi"})
-    figure = Figure(figsize=(5.2, 3.6))
-    return figure, figure.subplots()
+    series: dict[str, list[tuple[float, float]]] = {}
+    for network in networks:
+        point = tuple(getattr(network, axis.attribute) / axis.unit for axis in (x, y))
+        series.setdefault(network.family, []).append((point[0], point[1]))
+    return lines_picture(series, x.label, y.label)
 
 
 def html_page(networks: Sequence[Swept], device: str) -> str:
@@ -97,8 +71,7 @@ def html_page(networks: Sequence[Swept], device: str) -> str:
     Raises:
         UsageError: too few networks were measured, or matplotlib is not installed.
     """
-    parts = [f"<h1>What explains the times of {len(networks)} networks on {html.escape(device)}</h1>"]
-    parts += [f"<p>{html.escape(text)}</p>" for text in answer(networks)]
+    parts = [f"<p>{html.escape(text)}</p>" for text in answer(networks)]
     for x, y in PICTURES.values():
         if all(getattr(network, axis.attribute) is not None for network in networks for axis in (x, y)):
             parts.append(f"<figure>{picture(networks, x, y)}</figure>")
@@ -115,18 +88,8 @@ def html_page(networks: Sequence[Swept], device: str) -> str:
         )
         for network in networks
     ]
-    head, *body = (
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    parts.append(f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>")
-    style = (
-        "body{font:15px sans-serif;max-width:60em;margin:2em auto}figure{display:inline-block;margin:.5em}"
-        "td{padding:.1em .8em;text-align:right}td:first-child{text-align:left}thead{font-weight:bold}"
-    )
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Memory study</title><style>{style}</style>"
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    parts.append(table(rows))
+    return page(f"What explains the times of {len(networks)} networks on {device}", parts)
 
 
 def answer(networks: Sequence[Swept]) -> list[str]:

@@ -273,7 +273,7 @@ def _source(model: Any) -> tuple[str, Callable[[float], keras.Model], list[float
             raise ModelFileError(
                 f"{path}: expected a .keras file that is there, or a family: {', '.join(FAMILIES)}."
             )
-        return path.stem, _scaling(load_model(path)), [0.25, 0.5, 0.75, 1.0]
+        return path.stem, _scaling(load_model(path, compile=False)), [0.25, 0.5, 0.75, 1.0]
     if isinstance(model, keras.Model):
         return model.name, _scaling(model), [0.25, 0.5, 0.75, 1.0]
     raise UsageError(

@@ -57,8 +57,25 @@ def test_a_script_and_a_model(fdi, script, small_profile, target, tmp_path):
     assert small.count_params() < document["stages"][0]["parameters"]
 
 
+def test_a_front(fdi, script, small_profile, target, tmp_path):
+    words = ("--profile", small_profile, "--epochs", 2, "--device", "none", "--out", tmp_path / "front")
+    answer = fdi("compress", script, *words, "--sweep", f"{target},{1.4 * target}")
+    assert answer.status == 0, answer.err
+    assert "accuracy over ms" in answer.out
+    page = (tmp_path / "front" / "front.html").read_text()
+    assert page.count("<h2>") == 2
+    assert "fine-tuned" in page
+    assert "<svg" in (tmp_path / "front" / "front.svg").read_text()
+    assert (tmp_path / "front" / f"{target:g}ms" / "result.json").exists()
+
+
 def test_what_is_wrong_is_named(fdi, small_profile, tmp_path):
     words = ("--profile", small_profile, "--target", 1, "--epochs", 4)
+    both = fdi("compress", tmp_path / "none.py", *words, "--sweep", "1,2")
+    assert both.status == 2
+    assert "either --target" in both.err
+    none = fdi("compress", tmp_path / "none.py", "--profile", small_profile, "--epochs", 4, "--sweep", "1,x")
+    assert "with commas between" in none.err
 
     def said(source, *more, status=1):
         answer = fdi("compress", source, *words, *more)
