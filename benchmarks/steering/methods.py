@@ -19,8 +19,8 @@ import fdi_keras as fdi
 from benchmarks.steering.tasks import Arrays, Task
 from fdi_keras.compression.deepiot import compress_by_deepiot
 from fdi_keras.compression.importance import Ranking, importance_by
-from fdi_keras.compression.recipe import estimate_statistics, rising_and_falling
 from fdi_keras.compression.thinning import thin_to_time
+from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
 from fdi_keras.networks import find_channel_spaces, read_graph
 from fdi_keras.profile import DeviceProfile
 from fdi_keras.profile.counted import counting_profile

@@ -79,7 +79,7 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
 def _uncompressed(settings: Settings, name: str, seed: int, learn: Any, epochs: int) -> Any:
     import keras
 
-    from fdi_keras.compression.recipe import rising_and_falling
+    from fdi_keras.compression.tuning import rising_and_falling
 
     path = settings.work / f"{name}-{seed}.keras"
     if not path.exists():

@@ -8,7 +8,6 @@ the estimation of statistics anew are our choice.
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from fdi_keras.compression.callback import LatencyCallback
 from fdi_keras.compression.distillation import Lesson, TaughtAccuracy, lesson
@@ -26,6 +24,7 @@ from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
 from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
 from fdi_keras.errors import StorageError, UsageError
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.export import export_litert
@@ -37,12 +36,6 @@ from fdi_keras.profile.files import write_atomically
 
 #: Share of the epochs in which the gates are trained.
 STEERING = 0.4
-
-#: Share of the fine-tuning in which the learning rate rises.
-WARM_UP = 0.1
-
-#: Batches from which statistics of batch normalization are estimated anew.
-STATISTICS_BATCHES = 50
 
 #: Seconds of timing for each network at the end, and for one whose widths are still looked for.
 MEASURE_S, TRY_S = 1.0, 0.5
@@ -368,44 +361,6 @@ class _Told(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         listed = ", ".join(f"{name} {float(value):.4g}" for name, value in (logs or {}).items())
         self.report(f"{self.what} {epoch + 1}/{self.epochs}: {listed}; {time.monotonic() - self.began:.0f} s")
-
-
-def rising_and_falling(progress: float) -> float:
-    """Learning rate as a share of the highest: it rises in the first tenth, then falls along a cosine.
-
-    >>> rising_and_falling(0.1), round(rising_and_falling(1.0), 3)
-    (1.0, 0.0)
-    """
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
-
-
-def estimate_statistics(model: keras.Model, x: Any, batch_size: int) -> None:
-    """Means and variances of batch normalization anew, after other channels than before feed it.
-
-    Args:
-        model: is changed.
-        x: inputs of the model, arrays with examples first; some batches of them are used.
-        batch_size: examples of a batch.
-    """
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    if not norms:
-        return
-    momenta = [layer.momentum for layer in norms]
-    count = len(keras.tree.flatten(x)[0])
-    try:
-        for step in range(min(STATISTICS_BATCHES, math.ceil(count / batch_size))):
-            for layer in norms:
-                layer.momentum = step / (step + 1)  # so that all batches count the same
-            start = step * batch_size
-            model(
-                keras.tree.map_structure(lambda a, s=start: np.asarray(a[s : s + batch_size]), x),
-                training=True,
-            )
-    finally:
-        for layer, momentum in zip(norms, momenta, strict=True):
-            layer.momentum = momentum
 
 
 def _are_arrays(data: Any) -> bool:

@@ -9,7 +9,7 @@ from synthetic_devices import leaf, model_of, profile_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.distillation import SHARE, TaughtAccuracy, TaughtLoss, lesson
-from fdi_keras.compression.recipe import estimate_statistics
+from fdi_keras.compression.tuning import estimate_statistics
 from fdi_keras.errors import TrainingDivergedError, UsageError
 from fdi_keras.operators import KINDS
 

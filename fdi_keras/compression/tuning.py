@@ -1,0 +1,53 @@
+"""What fine-tuning needs besides ``fit``: a learning rate that falls, statistics of the channels that are left."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+#: Share of the fine-tuning in which the learning rate rises.
+WARM_UP = 0.1
+
+#: Batches from which statistics of batch normalization are estimated anew.
+STATISTICS_BATCHES = 50
+
+
+def rising_and_falling(progress: float) -> float:
+    """Learning rate as a share of the highest: it rises in the first tenth, then falls along a cosine.
+
+    >>> rising_and_falling(0.1), round(rising_and_falling(1.0), 3)
+    (1.0, 0.0)
+    """
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def estimate_statistics(model: keras.Model, x: Any, batch_size: int) -> None:
+    """Means and variances of batch normalization anew, after other channels than before feed it.
+
+    Args:
+        model: is changed.
+        x: inputs of the model, arrays with examples first; some batches of them are used.
+        batch_size: examples of a batch.
+    """
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
+    momenta = [layer.momentum for layer in norms]
+    count = len(keras.tree.flatten(x)[0])
+    try:
+        for step in range(min(STATISTICS_BATCHES, math.ceil(count / batch_size))):
+            for layer in norms:
+                layer.momentum = step / (step + 1)  # so that all batches count the same
+            start = step * batch_size
+            model(
+                keras.tree.map_structure(lambda a, s=start: np.asarray(a[s : s + batch_size]), x),
+                training=True,
+            )
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
