@@ -301,18 +301,7 @@ def draw_memory(report: dict[str, Any]) -> None:
     told += table(("time from", "constant, ms", "error on networks left out"), errors)
     related = [[name, f"{c.linear:.3f}", f"{c.rank:.3f}"] for name, c in correlations(networks).items()]
     told += ["", *table(("quantity", "linear correlation with time", "rank correlation"), related)]
-    rows = [
-        [
-            network.name,
-            f"{network.flops / 1e9:.3f}",
-            f"{network.memory_bytes / 1e6:.1f}",
-            f"{network.parameters / 1e6:.2f}",
-            f"{network.intensity:.1f}",
-            f"{network.predicted_ms or 0:.4g}",
-            f"{network.measured_ms or 0:.4g}",
-        ]
-        for network in networks
-    ]
+    rows = [[network.name, *network.cells] for network in networks]
     head = ("network", "GFLOPs", "MB", "parameters, M", "FLOPs a byte", "predicted ms", "measured ms")
     told += ["", *table(head, rows)]
     fill_in(DOCS / "memory.md", "study", "\n".join(told))

@@ -160,7 +160,12 @@ def _arrays(path: Path) -> tuple[Any, Any]:
 def _of_script(path: Path) -> tuple[Any, Any, Any]:
     if not path.exists():
         raise UsageError(f"there is no script {path}.")
-    left = runpy.run_path(str(path), run_name="__main__")
+    try:
+        left = runpy.run_path(str(path), run_name="__main__")
+    except Exception as error:
+        raise UsageError(
+            f"{path} failed: {type(error).__name__}: {error}. Run it by itself first."
+        ) from error
     missing = [name for name in ("model", "data") if name not in left]
     if missing:
         raise UsageError(f"{path} left no {' and no '.join(missing)}: a script sets model and data.")

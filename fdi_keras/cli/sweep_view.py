@@ -24,15 +24,7 @@ def print_sweep(out: Console, networks: Sequence[Swept], said: Sequence[str]) ->
     for heading in ("GFLOPs", "MB", "M params", "FLOPs/B", "predicted", "measured"):
         table.add_column(heading, justify="right", no_wrap=True)
     for network in networks:
-        table.add_row(
-            plain(f"{letter[network.family]} {network.name}"),
-            f"{network.flops / 1e9:.3f}",
-            f"{network.memory_bytes / 1e6:.1f}",
-            f"{network.parameters / 1e6:.2f}",
-            f"{network.intensity:.1f}",
-            "" if network.predicted_ms is None else f"{network.predicted_ms:.4g}",
-            "" if network.measured_ms is None else f"{network.measured_ms:.4g}",
-        )
+        table.add_row(plain(f"{letter[network.family]} {network.name}"), *network.cells)
     out.print(table)
     timed = [network for network in networks if network.measured_ms is not None]
     if len(timed) > 1:

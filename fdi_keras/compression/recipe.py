@@ -126,7 +126,9 @@ def compress(
         result = fdi.compress(model, "this-computer.json", 2.0, (x, y), epochs=20, validation_data=(xt, yt))
         result.model.save("small.keras")
     """
-    if not getattr(model, "compiled", False):
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"compress() takes a Keras model, received {type(model).__name__}.")
+    if not model.compiled:
         raise UsageError("compress() takes loss, optimizer and metrics from the model: compile it first.")
     if epochs < 2:
         raise UsageError(f"compress(epochs={epochs}): expected at least 2, to steer and to fine-tune.")

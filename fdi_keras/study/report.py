@@ -75,19 +75,10 @@ def html_page(networks: Sequence[Swept], device: str) -> str:
     for x, y in PICTURES.values():
         if all(getattr(network, axis.attribute) is not None for network in networks for axis in (x, y)):
             parts.append(f"<figure>{picture(networks, x, y)}</figure>")
-    rows = [("network", "GFLOPs", "MB", "M params", "FLOPs a byte", "predicted ms", "measured ms")]
-    rows += [
-        (
-            network.name,
-            f"{network.flops / 1e9:.3f}",
-            f"{network.memory_bytes / 1e6:.1f}",
-            f"{network.parameters / 1e6:.2f}",
-            f"{network.intensity:.1f}",
-            "" if network.predicted_ms is None else f"{network.predicted_ms:.4g}",
-            "" if network.measured_ms is None else f"{network.measured_ms:.4g}",
-        )
-        for network in networks
+    rows: list[Sequence[str]] = [
+        ("network", "GFLOPs", "MB", "M params", "FLOPs a byte", "predicted ms", "measured ms")
     ]
+    rows += [(network.name, *network.cells) for network in networks]
     parts.append(table(rows))
     return page(f"What explains the times of {len(networks)} networks on {device}", parts)
 

@@ -76,6 +76,18 @@ class Swept:
         """FLOPs for every byte of memory access."""
         return self.flops / self.memory_bytes if self.memory_bytes else 0.0
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """GFLOPs, MB, millions of parameters, FLOPs a byte, predicted and measured ms, as tables show them."""
+        times = ("" if time is None else f"{time:.4g}" for time in (self.predicted_ms, self.measured_ms))
+        return (
+            f"{self.flops / 1e9:.3f}",
+            f"{self.memory_bytes / 1e6:.1f}",
+            f"{self.parameters / 1e6:.2f}",
+            f"{self.intensity:.1f}",
+            *times,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self)
