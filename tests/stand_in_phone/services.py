@@ -39,6 +39,7 @@ async def shell(phone: StandInPhone, stream: Stream, service: str) -> None:
         while data := await _read(stream, process.stdout):
             await stream.write(data)
         if not stream.closed.is_set():
+            process.stdin.close()  # asyncio's wait() waits for its pipes too
             await process.wait()
     finally:
         feeding.cancel()
@@ -59,6 +60,7 @@ async def shell_v2(phone: StandInPhone, stream: Stream, service: str) -> None:
     try:
         await asyncio.gather(forward(STDOUT, process.stdout), forward(STDERR, process.stderr))
         if not stream.closed.is_set():
+            process.stdin.close()  # asyncio's wait() waits for its pipes too
             code = await process.wait()
             await stream.write(struct.pack("<BIB", EXIT, 1, code if code >= 0 else 128 - code))
     finally:

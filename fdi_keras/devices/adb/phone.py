@@ -26,8 +26,9 @@ __all__ = ["FOLDER", "Line", "Output", "PhoneLink", "quote"]
 #: Everything that we put on a phone is in here; ``/sdcard`` cannot execute programs.
 FOLDER = "/data/local/tmp/fdi"
 
-#: For a small command, in seconds: a shell round trip takes 30 ms, a phone under load a second.
-COMMAND_S = 10.0
+#: For a small command, in seconds: a shell round trip takes 30 ms, a phone under load a second;
+#: a computer that is busy can stand still for more than ten of them itself.
+COMMAND_S = 20.0
 #: For files: Wi-Fi at 1 MB/s, and the 5 MB of benchmark_model.
 FILE_S = 60.0
 
