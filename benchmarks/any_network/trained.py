@@ -46,14 +46,16 @@ def _rows(name: str, settings: Settings) -> list[Row]:
             rows.append(Row("4", label, "no error", found.get("error") or found["missing"], passed))
             continue
         accuracies[backend] = found["accuracy"]
-        off = found["pruned_ms"] / found["target_ms"] - 1
+        off = found["grown_ms"] / found["target_ms"] - 1
+        by_gates = found["pruned_ms"] / found["target_ms"] - 1
         rows.append(
             Row(
                 "4",
                 f"{label}: predicted time against {SHARE:.0%} of the start",
                 f"within {ON_TARGET:.0%}",
-                f"{off:+.1%} ({found['start_ms']:.4g} -> {found['pruned_ms']:.4g} ms, accuracy "
-                f"{first['accuracy']:.2%} -> {found['accuracy']:.2%}, {found['seconds']:.0f} s)",
+                f"{off:+.1%}, by its gates alone {by_gates:+.1%} ({found['start_ms']:.4g} -> "
+                f"{found['grown_ms']:.4g} ms, accuracy {first['accuracy']:.2%} -> {found['accuracy']:.2%}, "
+                f"{found['seconds']:.0f} s)",
                 abs(off) <= ON_TARGET,
                 {**found, "start_accuracy": first["accuracy"]},
             )
@@ -80,7 +82,11 @@ def start(name: str, path: Path, data: Path, examples: int, epochs: int, seed: i
 
 
 def steer(name: str, path: Path, data: Path, examples: int, epochs: int, seed: int) -> dict[str, Any]:
-    """Steer it to its target, cut the closed channels, fine-tune what is left."""
+    """Steer it to its target, cut the closed channels, grow to what the target allows, fine-tune what is left.
+
+    Growth is part of it: a network whose time has steps of more than the tolerance cannot
+    meet a target by closing one channel after the other.
+    """
     import time
 
     import keras
@@ -95,13 +101,15 @@ def steer(name: str, path: Path, data: Path, examples: int, epochs: int, seed: i
     gated = fdi.prunable(model)
     regularizer = fdi.LatencyRegularizer(PROFILE, target_ms=SHARE * start_ms)
     _train(gated, arrays, epochs, seed + 1, falling=False, regularizer=regularizer)
-    small = fdi.prune(gated)
+    pruned = fdi.prune(gated)
+    small = fdi.grow(pruned, PROFILE, origin=gated, target_ms=SHARE * start_ms, report=None)
     cut = _accuracy(small, arrays)
     _train(small, arrays, epochs, seed + 2, falling=True)
     return {
         "start_ms": start_ms,
         "target_ms": SHARE * start_ms,
-        "pruned_ms": fdi.predict_latency(small, PROFILE).total_ms,
+        "pruned_ms": fdi.predict_latency(pruned, PROFILE).total_ms,
+        "grown_ms": fdi.predict_latency(small, PROFILE).total_ms,
         "accuracy_before_tuning": cut,
         "accuracy": _accuracy(small, arrays),
         "parameters": small.count_params() / model.count_params(),

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.controller import StrengthController
+from fdi_keras.compression.gated_model import NOT_COMPUTED
 from fdi_keras.compression.gates import CLOSES_AT, START, STEP, check_gates
 from fdi_keras.errors import JournalError, TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path, read_journal, set_aside
 from fdi_keras.networks.history import history_of
 
-NOT_COMPUTED = -1.0  # in the place of a latency, until a training step computes it
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
 
 
@@ -81,16 +81,25 @@ class LatencyCallback(keras.callbacks.Callback):
             self._begin(epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        loss = float((logs or {}).get("loss", 0.0))
+        logs = logs or {}
+        loss = float(logs.get("loss", 0.0))
         self._batches = batch + 1
         if not math.isfinite(loss):
             self._diverged(f"the loss is {loss} in epoch {self._epoch + 1}, batch {batch + 1}")
-        predicted = self._predicted_ms()
+        # Keras has read its metrics already; a loop that is not Keras's may say less.
+        said = logs.get(self.model.regularizer.metric)
+        predicted = float(_number(self.model.expected_metric.value) if said is None else said)
+        if predicted == NOT_COMPUTED:
+            raise UsageError(
+                f"the training step of {type(self.model).__name__} does not call "
+                "self.compute_loss(x, y, y_pred, sample_weight), so the penalty on latency is missing from the "
+                "loss. Take the loss from there."
+            )
         if not math.isfinite(predicted):
             self._diverged(f"gates are no numbers any more in epoch {self._epoch + 1}, batch {batch + 1}")
         if self._controller is not None:
             progress = self._progress()
-            self.model.steering.strength.assign(self._controller.update(predicted, progress))
+            self._steering.strength.assign(self._controller.update(predicted, progress))
             self._keep(progress)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -105,9 +114,8 @@ class LatencyCallback(keras.callbacks.Callback):
         if self._first_epoch is None:
             return  # everything had been trained before
         self._put_gates_back()
-        steering = self.model.steering
-        steering.goal_ms.assign(0.0)
-        steering.control.assign(np.zeros(steering.control.shape, "float32"))
+        self._steering.goal_ms.assign(0.0)
+        self._steering.control.assign(np.zeros(self._steering.control.shape, "float32"))
         self._close("finished", seconds=round(time.time() - self._started, 3))
 
     def interrupted(self, error: BaseException) -> None:
@@ -120,6 +128,7 @@ class LatencyCallback(keras.callbacks.Callback):
     def _begin(self, epoch: int) -> None:
         """Start the controller, or go on with one that was saved in the midst of this training."""
         model, steering = self.model, self.model.steering
+        self._steering = steering  # found once: a model looks through all its layers
         check_gates(model.gates)
         self._remember()
         self._first_epoch = self._schedule_from = epoch
@@ -136,7 +145,6 @@ class LatencyCallback(keras.callbacks.Callback):
             steering.target_ms.assign(regularizer.target)
             self._keep(self._controller.progress)
         self._quicken()
-        steering.open_ms.assign(NOT_COMPUTED)
         if self.path is not None:
             self._open_journal(regularizer, float(_number(steering.start_ms)))
 
@@ -158,28 +166,16 @@ class LatencyCallback(keras.callbacks.Callback):
     def _keep(self, progress: float) -> None:
         """Put what the next step needs, and what a later process needs, into the network."""
         assert self._controller is not None
-        steering, together = self.model.steering, self.model.steps_per_execution
-        steering.control.assign([self._schedule_from, self._epochs, *self._controller.state])
-        # Of several steps at once only the last is followed by a new strength.
-        ahead = progress + together / ((self._steps or 100) * self._scheduled_epochs)
-        steering.goal_ms.assign(self._controller.scheduled(ahead) if together > 1 else 0.0)
+        self._steering.control.assign([self._schedule_from, self._epochs, *self._controller.state])
+        together = self.model.steps_per_execution
+        if together > 1:
+            # Of several steps at once only the last is followed by a new strength.
+            ahead = progress + together / ((self._steps or 100) * self._scheduled_epochs)
+            self._steering.goal_ms.assign(self._controller.scheduled(ahead))
 
     def _reached_ms(self) -> float:
         """Predicted latency (or energy) as the gates stand: of expected and open widths the slower."""
         return float(np.max(_number(self.model.latency_plan.expected_ms(self.model.widths()))))
-
-    def _predicted_ms(self) -> float:
-        """The same, as of the last training step."""
-        steering = self.model.steering
-        open_ms = float(_number(steering.open_ms))
-        if open_ms == NOT_COMPUTED:
-            raise UsageError(
-                f"the training step of {type(self.model).__name__} does not call "
-                "self.compute_loss(x, y, y_pred, sample_weight), so the penalty on latency is missing from the "
-                "loss. Take the loss from there."
-            )
-        # Pruning must meet the target too.
-        return float(np.maximum(_number(self.model.expected_metric.result()), open_ms))
 
     def _progress(self) -> float:
         steps = self._steps or max(self._batches, 100)  # of unknown length until the first epoch ends
@@ -206,12 +202,11 @@ class LatencyCallback(keras.callbacks.Callback):
         The average of a gate that closed is open: a network that never met the target.
         """
         if self.model.inner_optimizer.use_ema:
-            for gate in self.model.gates.values():
-                gate.position.assign(self._positions[gate.space])
+            self.model.all_gates.position.assign(self._positions)
 
     def _remember(self) -> None:
         self._good = [_number(v) for v in self.model.variables]
-        self._positions = {name: _number(gate.position) for name, gate in self.model.gates.items()}
+        self._positions = _number(self.model.all_gates.position)
 
     def _diverged(self, reason: str) -> None:
         for variable, value in zip(self.model.variables, self._good or [], strict=False):

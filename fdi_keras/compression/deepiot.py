@@ -109,8 +109,7 @@ class _Search:
         self.model, self.gated = model, prunable(model)
         self.spaces = [space.name for space in self.gated.channel_spaces.prunable]
         self.widths = np.array([self.gated.gates[name].channels for name in self.spaces])
-        for gate in self.gated.gates.values():
-            gate.trainable = False
+        self.gated.all_gates.trainable = False
         self.gated.compile(**keras.saving.deserialize_keras_object(model.get_compile_config()))
         self.cost = _Cost(model, self.gated.channel_spaces, self.spaces, cost)
         check_target(self.cost.plan, target, "units")
@@ -173,8 +172,9 @@ class _Search:
         return probability
 
     def _close(self, mask: np.ndarray) -> None:
-        for name, part in zip(self.spaces, self._parts(), strict=True):
-            self.gated.gates[name].set_logits(np.where(mask[part], LIMIT, -LIMIT))
+        logits = np.where(mask, LIMIT, -LIMIT)
+        parts = zip(self.spaces, self._parts(), strict=True)
+        self.gated.all_gates.set_logits({name: logits[part] for name, part in parts})
 
     def _counts(self, probability: np.ndarray) -> np.ndarray:
         return np.maximum([float(np.sum(probability[part])) for part in self._parts()], 1.0)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.gated_layers import POSITIONAL, UNGATED
-from fdi_keras.compression.gates import STEP, ChannelGate, MaskOfTensor, Steering, gate_widths
+from fdi_keras.compression.gates import STEP, ChannelGates, MaskOfTensor, SpaceGates, Steering
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.compression.regularizer import OBJECTIVES, LatencyRegularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
@@ -22,17 +22,27 @@ from fdi_keras.networks.layer_widths import axes_of
 ops = keras.ops
 
 
-class _Latest(keras.metrics.Metric):
+#: In the place of a predicted latency, until a step computes it.
+NOT_COMPUTED = -1.0
+
+
+class PredictedLatency(keras.metrics.Metric):
     """Reports the last value it was given."""
 
     def __init__(self, name: str):
         super().__init__(name=name)
         self.value = self.add_variable(
-            shape=(), initializer="zeros", aggregation="only_first_replica", name="value"
+            shape=(),
+            initializer=keras.initializers.Constant(NOT_COMPUTED),
+            aggregation="only_first_replica",
+            name="value",
         )
 
     def update_state(self, value: Any) -> None:
         self.value.assign(ops.cast(value, self.value.dtype))
+
+    def reset_state(self) -> None:
+        self.value.assign(NOT_COMPUTED)
 
     def result(self) -> Any:
         return ops.convert_to_tensor(self.value)
@@ -43,15 +53,23 @@ class PrunableModel(keras.Model):
     """A network with channel gates; made by :func:`~fdi_keras.prunable`.
 
     ``compile`` takes ``regularizer=`` beside Keras's own arguments; the penalty joins
-    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` (or ``energy_mj``) appears.
+    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` (or ``energy_mj``) appears: what
+    the network is predicted to take at the widths that its gates are expected to leave, or at those that
+    pruning now would keep, whichever is slower.
     """
 
     _latency_metric: Any
 
     @property
-    def gates(self) -> dict[str, ChannelGate]:
+    def all_gates(self) -> ChannelGates:
+        """The layer that holds the gates of all channel spaces."""
+        return next(layer for layer in self.layers if isinstance(layer, ChannelGates))
+
+    @property
+    def gates(self) -> dict[str, SpaceGates]:
         """The gates by channel space."""
-        return {layer.space: layer for layer in self.layers if isinstance(layer, ChannelGate)}
+        found = (layer for layer in self.layers if isinstance(layer, ChannelGates))
+        return {space: SpaceGates(layer, space) for layer in found for space in layer.widths}
 
     @property
     def steering(self) -> Steering:
@@ -79,7 +97,7 @@ class PrunableModel(keras.Model):
 
     @property
     def expected_metric(self) -> Any:
-        """The metric that holds the predicted latency (or energy) of the last step."""
+        """The metric that holds the predicted latency (or energy) as of the last step."""
         return self._latency_metric
 
     @property
@@ -119,7 +137,7 @@ class PrunableModel(keras.Model):
         self.__dict__["plan"] = plan
         if regularizer is not None and plan is not None:
             if not hasattr(self, "_latency_metric"):
-                self._latency_metric = _Latest(regularizer.metric)
+                self._latency_metric = PredictedLatency(regularizer.metric)
             self._latency_metric.name = regularizer.metric  # compiled anew for the other objective
             start = max(float(plan.predict_ms(plan.full_widths)), 1e-9)  # 0 where nothing is priced
             self.steering.start_ms.assign(start)
@@ -132,7 +150,7 @@ class PrunableModel(keras.Model):
         self.set_gate_step(STEP)
         optimizer = self.inner_optimizer
         if optimizer is not None and hasattr(optimizer, "exclude_from_weight_decay") and not optimizer.built:
-            optimizer.exclude_from_weight_decay([g.position for g in self.gates.values()])
+            optimizer.exclude_from_weight_decay([self.all_gates.position])
 
     def set_gate_step(self, step: float) -> None:
         """Make gates move about ``step`` (in logits) an update under the compiled optimizer."""
@@ -146,10 +164,8 @@ class PrunableModel(keras.Model):
             # A plain gradient step moves a logit by speed^2 x rate x gradient, and a gradient of the
             # penalty is about one over the number of channels. Our choice; the controller does the rest.
             momentum = float(getattr(optimizer, "momentum", 0.0) or 0.0)
-            channels = sum(g.channels for g in self.gates.values())
-            speed = (step * (1 - momentum) * channels / max(rate, 1e-12)) ** 0.5
-        for gate in self.gates.values():
-            gate.set_speed(speed)
+            speed = (step * (1 - momentum) * self.all_gates.channels / max(rate, 1e-12)) ** 0.5
+        self.all_gates.set_speed(speed)
 
     def compute_loss(
         self,
@@ -163,16 +179,17 @@ class PrunableModel(keras.Model):
         plan = self.latency_plan
         if plan is None:
             return loss
-        expected_ms, open_ms = ops.unstack(plan.expected_ms(self.widths()), 2)
-        self._latency_metric.update_state(ops.stop_gradient(expected_ms))
+        predicted = plan.expected_ms(self.widths())
+        expected_ms, slower_ms = predicted[0], ops.stop_gradient(ops.max(predicted))
+        self._latency_metric.update_state(slower_ms)
         steering = self.steering
-        steering.open_ms.assign(ops.stop_gradient(open_ms))
         strength = ops.convert_to_tensor(steering.strength)
-        if training:
+        if training and self.steps_per_execution > 1:
+            # The strength is the same for all of them: it must not push beyond where they are to come to.
             goal = ops.convert_to_tensor(steering.goal_ms)
-            towards = (ops.stop_gradient(ops.maximum(expected_ms, open_ms)) - goal) * strength
+            towards = (slower_ms - goal) * strength
             strength = ops.where(ops.logical_or(goal <= 0, towards > 0), strength, 0.0)
-        penalty = strength * expected_ms / ops.convert_to_tensor(steering.start_ms)
+        penalty = expected_ms * (strength / ops.convert_to_tensor(steering.start_ms))
         return loss + ops.cast(self._aggregate_additional_loss(penalty), loss.dtype)
 
     def widths(self) -> Any:
@@ -180,15 +197,13 @@ class PrunableModel(keras.Model):
 
         The first row is expected and has a gradient, the second is what pruning now would keep.
         """
-        gates = self.gates
-        if not gates:
-            return ops.convert_to_tensor([[float(s.width) for s in self.channel_spaces]] * 2)
-        gated = [s.name for s in self.channel_spaces if s.name in gates]
-        kept = [s for s in self.channel_spaces if s.name not in gates]
-        fixed = ops.convert_to_tensor(np.tile(np.array([s.width for s in kept], "float32"), (2, 1)))
-        found = ops.concatenate([gate_widths([gates[name] for name in gated]), fixed], axis=1)
-        order = [*gated, *(s.name for s in kept)]
-        return ops.take(found, [order.index(s.name) for s in self.channel_spaces], axis=1)
+        if "places" not in self.__dict__:
+            spaces = self.channel_spaces
+            gated = np.array([[s.name == name for s in spaces] for name in self.gates])
+            whole = [1.0 if gated[:, i].any() else float(s.width) for i, s in enumerate(spaces)]
+            self.__dict__["places"] = gated.astype("float32"), np.array(whole, "float32")
+        places, whole = self.__dict__["places"]
+        return ops.maximum(ops.matmul(self.all_gates.open_widths(), places), whole)
 
     def expected_widths(self) -> Any:
         """Expected width of each channel space: float tensor ``(spaces,)``."""
@@ -218,8 +233,7 @@ class PrunableModel(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         """``keras.Model.make_train_function``; made anew where weights that were set changed the gates' speed."""
-        changed = [gate for gate in self.gates.values() if gate.follow_speed()]
-        return super().make_train_function(force or bool(changed))
+        return super().make_train_function(self.all_gates.follow_speed() or force)
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
@@ -335,9 +349,11 @@ def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False
         layer = call.layer
         if isinstance(layer, Steering):
             return [None]
-        if isinstance(layer, ChannelGate):
-            masks[call.outputs[0]] = np.ones(layer.channels) if gates_open or not weights else layer.values()
-            return [None]
+        if isinstance(layer, ChannelGates):
+            of_space = model.gates.items()
+            for (name, gate), value in zip(of_space, call.outputs, strict=True):
+                masks[value] = np.ones(layer.widths[name]) if gates_open or not weights else gate.values()
+            return [None] * len(call.outputs)
         if isinstance(layer, MaskOfTensor):
             inputs = [masks[v] for v in call.inputs]
             masks[call.outputs[0]] = ops.convert_to_numpy(

@@ -15,7 +15,7 @@ so that it learns by gradient and still really closes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -42,35 +42,37 @@ OPENING = -TEMPERATURE * CLOSES_AT
 class _WithinLimit(keras.constraints.Constraint):
     """Keeps ``position x speed`` within +-LIMIT."""
 
-    def __init__(self, gate: ChannelGate):
-        self.gate = gate
+    def __init__(self, gates: ChannelGates):
+        self.gates = gates
 
     def __call__(self, value: Any) -> Any:
         # A number, not the variable: within a step of jax an optimizer sees only what it trains.
-        limit = LIMIT / self.gate.speed_now
+        limit = LIMIT / self.gates.speed_now
         return ops.clip(value, -limit, limit)
 
 
 @keras.saving.register_keras_serializable(package="fdi_keras")
-class ChannelGate(keras.layers.Layer):
-    """The gates of one channel space.
+class ChannelGates(keras.layers.Layer):
+    """The gates of all channel spaces, in one variable: a training step draws and moves all at once.
 
-    Called on any tensor (it only says when), returns the mask ``(channels,)``: drawn
-    while training, undisturbed otherwise. At least one channel stays open.
+    Called on any tensor (it only says when), returns a mask ``(channels,)`` for each space: drawn while
+    training, undisturbed otherwise. At least one channel of a space stays open.
 
     Args:
-        channels: width of the space.
-        space: its name.
+        widths: channels by channel space.
 
     The logit of a gate is ``position * speed``. ``speed`` adapts the step that the
     user's optimizer makes at the user's learning rate to the step that gates need.
     """
 
-    def __init__(self, channels: int, space: str, **kwargs: Any):
+    def __init__(self, widths: Mapping[str, int], **kwargs: Any):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.channels = channels
-        self.space = space
+        self.widths = dict(widths)
+        self.channels = sum(self.widths.values())
+        self.ends = np.cumsum([*self.widths.values()]).tolist()
+        #: 1 at the space that a gate belongs to, ``(channels, spaces)``.
+        self._space_of = np.repeat(np.eye(len(self.widths), dtype="float32"), [*self.widths.values()], axis=0)
         self.random = keras.random.SeedGenerator(seed=None)
         self.speed_now = 1.0
 
@@ -87,27 +89,47 @@ class ChannelGate(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, signal: Any, training: bool | None = None) -> Any:
+    def call(self, signal: Any, training: bool | None = None) -> list[Any]:
         logits = self.logits()
         if training:
             noise = keras.random.uniform((self.channels,), 1e-6, 1 - 1e-6, "float32", seed=self.random)
             noise = (ops.log(noise) - ops.log(1 - noise) + logits) / TEMPERATURE
-            return _stretch(ops.sigmoid(noise))
-        mask = _stretch(ops.sigmoid(logits))
-        last = ops.one_hot(ops.argmax(logits), self.channels, dtype="float32")
-        return ops.where(ops.any(mask > 0), mask, last)
+            return self.split(_stretch(ops.sigmoid(noise)))
+        return [_undisturbed(part) for part in self.split(logits)]
+
+    def split(self, values: Any) -> list[Any]:
+        """``(channels,)`` values of all gates, one tensor or array for each space."""
+        if len(self.ends) == 1:
+            return [values]
+        if isinstance(values, np.ndarray):
+            return np.split(values, self.ends[:-1])
+        parts: list[Any] = ops.split(values, self.ends[:-1])
+        return parts
 
     def logits(self) -> Any:
         """``(channels,)`` tensor."""
         return ops.convert_to_tensor(self.position) * ops.convert_to_tensor(self.speed)
 
-    def values(self) -> np.ndarray:
-        """Undisturbed gates as numbers in [0, 1], ``(channels,)``; closed is exactly 0."""
-        return ops.convert_to_numpy(self(ops.zeros(()), training=False))
+    def open_widths(self) -> Any:
+        """Widths of the channel spaces as the gates stand now, at least 1 each.
 
-    def set_logits(self, logits: np.ndarray) -> None:
-        """Set the gates by hand: above :data:`CLOSES_AT` is open."""
-        self.position.assign(np.asarray(logits, "float32") / float(ops.convert_to_numpy(self.speed)))
+        Returns:
+            Float tensor ``(2, spaces)``: how many gates are expected to be open, which has a gradient,
+            and how many pruning now would keep, which has none.
+        """
+        logits = self.logits()
+        opens = ops.sigmoid(logits + OPENING)
+        kept = ops.stop_gradient(ops.cast(logits > CLOSES_AT, "float32"))
+        return ops.maximum(ops.matmul(ops.stack([opens, kept]), self._space_of), 1.0)
+
+    def set_logits(self, logits: Mapping[str, np.ndarray]) -> None:
+        """Set the gates of some spaces by hand: above :data:`CLOSES_AT` is open."""
+        speed = float(ops.convert_to_numpy(self.speed))
+        position = self.split(np.array(ops.convert_to_numpy(self.position)))
+        for name, part in zip(self.widths, position, strict=True):
+            if name in logits:
+                part[:] = np.asarray(logits[name], "float32") / speed
+        self.position.assign(np.concatenate(position))
 
     def set_speed(self, speed: float) -> None:
         """Change the speed without moving a gate."""
@@ -125,36 +147,55 @@ class ChannelGate(keras.layers.Layer):
         before, self.speed_now = self.speed_now, float(ops.convert_to_numpy(self.speed))
         return self.speed_now != before
 
-    def compute_output_spec(self, signal: Any, training: Any = None) -> Any:
-        return keras.KerasTensor((self.channels,), dtype="float32")
+    def compute_output_spec(self, signal: Any, training: Any = None) -> list[Any]:
+        return [keras.KerasTensor((width,), dtype="float32") for width in self.widths.values()]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels, "space": self.space}
+        return {**super().get_config(), "widths": self.widths}
 
 
-def check_gates(gates: Mapping[str, ChannelGate]) -> None:
+def _undisturbed(logits: Any) -> Any:
+    """The mask of a space whose gates are not drawn, ``(channels,)``."""
+    mask = _stretch(ops.sigmoid(logits))
+    last = ops.one_hot(ops.argmax(logits), logits.shape[0], dtype="float32")
+    return ops.where(ops.any(mask > 0), mask, last)
+
+
+class SpaceGates(NamedTuple):
+    """The gates of one channel space, as a part of the layer that holds all."""
+
+    layer: ChannelGates
+    space: str
+
+    @property
+    def channels(self) -> int:
+        """Width of the space."""
+        return self.layer.widths[self.space]
+
+    def logits(self) -> np.ndarray:
+        """``(channels,)``."""
+        return self._part(ops.convert_to_numpy(self.layer.logits()))
+
+    def values(self) -> np.ndarray:
+        """Undisturbed gates as numbers in [0, 1], ``(channels,)``; closed is exactly 0."""
+        return ops.convert_to_numpy(_undisturbed(ops.convert_to_tensor(self.logits())))
+
+    def set_logits(self, logits: np.ndarray) -> None:
+        """Set them by hand: above :data:`CLOSES_AT` is open."""
+        self.layer.set_logits({self.space: logits})
+
+    def _part(self, values: np.ndarray) -> np.ndarray:
+        return self.layer.split(values)[[*self.layer.widths].index(self.space)]
+
+
+def check_gates(gates: Mapping[str, SpaceGates]) -> None:
     """UsageError when gates, by channel space, are no numbers."""
     for name, gate in gates.items():
-        if not np.isfinite(ops.convert_to_numpy(gate.logits())).all():
+        if not np.isfinite(gate.logits()).all():
             raise UsageError(
                 f"gates of channel space {name!r} are no numbers any more: the training diverged. Load what was "
                 "saved before, or train anew with a smaller learning rate."
             )
-
-
-def gate_widths(gates: Sequence[ChannelGate]) -> Any:
-    """Widths of channel spaces as their gates stand now, at least 1 each.
-
-    Returns:
-        Float tensor ``(2, gates)``: how many gates are expected to be open, which has a gradient,
-        and how many pruning now would keep, which has none.
-    """
-    logits = ops.concatenate([gate.logits() for gate in gates])
-    opens = ops.sigmoid(logits + OPENING)
-    kept = ops.stop_gradient(ops.cast(logits > CLOSES_AT, "float32"))
-    space = np.repeat(np.arange(len(gates)), [gate.channels for gate in gates])
-    sums = ops.segment_sum(ops.stack([opens, kept], axis=1), space, len(gates))
-    return ops.maximum(ops.transpose(sums), 1.0)
 
 
 def _stretch(x: Any) -> Any:
@@ -167,8 +208,7 @@ class Steering(keras.layers.Layer):
     """The state of steering, kept in the network so that it is saved and loaded with it.
 
     Weights: ``strength`` of the penalty, ``target_ms`` (0: none), ``start_ms`` (predicted
-    latency with all gates open), ``open_ms`` (predicted latency of the network that pruning
-    would make, as of the last training step), ``goal_ms`` (the penalty rests once the latency has come
+    latency with all gates open), ``goal_ms`` (the penalty rests once the latency has come
     to it; 0: it never does) and ``control`` (what the controller remembers, for a training that is taken up
     again). Its output is a constant that the gates are called on.
 
@@ -196,16 +236,9 @@ class Steering(keras.layers.Layer):
         self.strength = state("strength", "zeros")
         self.target_ms = state("target_ms", "zeros")
         self.start_ms = state("start_ms", "ones")
-        self.open_ms = state("open_ms", "ones")
         self.goal_ms = state("goal_ms", "zeros")
         # First epoch and last of the schedule, then the controller's own state.
         self.control = state("control", "zeros", (2 + len(StrengthController.KEPT),))
-
-    def load_own_variables(self, store: Any) -> None:
-        # Networks that were saved before have fewer of these.
-        for number, variable in enumerate(self.weights):
-            if str(number) in store:
-                variable.assign(store[str(number)])
 
     def call(self, inputs: Any) -> Any:
         return ops.zeros((), "float32")

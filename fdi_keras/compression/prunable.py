@@ -11,7 +11,7 @@ import numpy as np
 
 from fdi_keras.compression.gated_layers import GATED, POSITIONAL
 from fdi_keras.compression.gated_model import PrunableModel
-from fdi_keras.compression.gates import SPREAD, START, ChannelGate, MaskOfTensor, Steering
+from fdi_keras.compression.gates import SPREAD, START, ChannelGates, MaskOfTensor, SpaceGates, Steering
 from fdi_keras.compression.importance import channel_importance
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.errors import NothingToPruneError, UnsupportedModelError, UsageError
@@ -51,12 +51,6 @@ def prunable(model: keras.Model, exclude: str | Sequence[str] = ()) -> PrunableM
     _check_training(model)
     spaces = find_channel_spaces(graph)
     excluded = exclude_layers(spaces, exclude)
-    if not spaces.prunable:
-        reasons = "; ".join(f"{s.name}: {s.kept}" for s in spaces if s.name != "network input")
-        raise NothingToPruneError(
-            f"no channel of {model.name!r} can be removed ({reasons or 'it has no channels'}). A network needs at "
-            "least one convolution or dense layer whose output another one reads."
-        )
     gated = with_gates(graph, spaces, excluded)
     _spread(gated.gates, channel_importance(graph, spaces))
     return gated
@@ -66,13 +60,24 @@ def with_gates(
     graph: Graph,
     spaces: ChannelSpaces,
     excluded: Sequence[str] = (),
-    gate_class: type[ChannelGate] = ChannelGate,
+    gate_class: type[ChannelGates] = ChannelGates,
 ) -> PrunableModel:
-    """The network of a graph with a mask on every prunable space, and its weights."""
-    return _Gating(graph, spaces, excluded, gate_class).build()
+    """The network of a graph with a mask on every prunable space, and its weights.
+
+    Raises:
+        NothingToPruneError: no channel can be removed.
+    """
+    gated = _Gating(graph, spaces, excluded, gate_class).build() if spaces.prunable else None
+    if gated is None or not gated.gates:
+        reasons = "; ".join(f"{s.name}: {s.kept}" for s in spaces if s.kept and s.name != "network input")
+        raise NothingToPruneError(
+            f"no channel of {graph.name!r} can be removed ({reasons or 'it has no channels'}). A network needs at "
+            "least one convolution or dense layer whose output another one reads."
+        )
+    return gated
 
 
-def _spread(gates: dict[str, ChannelGate], importance: dict[str, np.ndarray]) -> None:
+def _spread(gates: dict[str, SpaceGates], importance: dict[str, np.ndarray]) -> None:
     """Start unimportant channels nearer to closing, so that a space narrows one by one.
 
     From one common logit all channels of a space close within a few steps of each other,
@@ -102,11 +107,12 @@ class _Gating:
     """Rebuilds a graph with masks wired into the layers that mix channels."""
 
     def __init__(
-        self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str], gate_class: type[ChannelGate]
+        self, graph: Graph, spaces: ChannelSpaces, excluded: Sequence[str], gate_class: type[ChannelGates]
     ):
         self.graph, self.spaces, self.excluded, self.gate_class = graph, spaces, excluded, gate_class
         self.made: dict[int, Any] = {}
         self.originals: list[tuple[Any, Any]] = []
+        self.widths: dict[str, int] = {}  # of the spaces that gated layers read
         self.masks: dict[str, Any] = {}
         self.taken = set(graph.layers)
         self.gated = np.zeros(spaces.total, bool)
@@ -114,6 +120,9 @@ class _Gating:
             self.gated[spaces.numbers(space.name)] = True
 
     def build(self) -> PrunableModel:
+        read = [carrier for call in self.graph.calls for carrier in self._carriers(call).values()]
+        names = dict.fromkeys(name for carrier in read for name in self.spaces.counts(carrier))
+        self.widths = {name: self.spaces[name].width for name in names if self.spaces[name].kept is None}
         model = self.graph.rebuild(self._build_call, PrunableModel)
         for old, new in self.originals:
             new.set_weights(old.get_weights())
@@ -122,9 +131,8 @@ class _Gating:
 
     def _build_call(self, call: Call, tensors: dict[int, Any]) -> list[Any]:
         known = id(call.layer) in self.made
-        # A grouped convolution does not mix: what it makes of a closed group, nobody reads.
-        gated_class: Any = GATED.get(type(call.layer)) if getattr(call.layer, "groups", 1) == 1 else None
-        masks = {} if gated_class is None else self._masks_of(call, gated_class.masks, tensors)
+        masks = self._masks_of(call, tensors)
+        gated_class = _gated_class(call.layer)
         if not masks:
             layer = copy_layer(call, self.made)
             results = call.apply(layer, tensors)
@@ -138,14 +146,23 @@ class _Gating:
             self.originals.append((call.layer, layer))
         return results
 
-    def _masks_of(self, call: Call, arguments: dict[str, str], tensors: dict[int, Any]) -> dict[str, Any]:
-        """The masks of what a call reads, by argument; ``arguments`` of its gated layer by side."""
+    def _carriers(self, call: Call) -> dict[str, Carrier]:
+        """What a call reads that has gates, by the argument of its gated layer that takes the mask."""
+        gated_class = _gated_class(call.layer)
+        if gated_class is None:
+            return {}
         carriers = sides(call)
-        found: dict[Carrier, Any] = {}
-        for side in arguments:
-            if self._is_gated(carriers[side]) and carriers[side] not in found:
-                found[carriers[side]] = self._mask(call, carriers[side], tensors)
-        return {name: found[carriers[side]] for side, name in arguments.items() if carriers[side] in found}
+        return {
+            name: carriers[side]
+            for side, name in gated_class.masks.items()
+            if self._is_gated(carriers[side])
+        }
+
+    def _masks_of(self, call: Call, tensors: dict[int, Any]) -> dict[str, Any]:
+        """The masks of what a call reads, by argument."""
+        carriers = self._carriers(call)
+        found = {carrier: self._mask(call, carrier, tensors) for carrier in dict.fromkeys(carriers.values())}
+        return {name: found[carrier] for name, carrier in carriers.items()}
 
     def _is_gated(self, carrier: Carrier) -> bool:
         """Whether channels of a value, or of a part of a call, have gates."""
@@ -161,13 +178,10 @@ class _Gating:
     def _space_mask(self, space: int, tensors: dict[int, Any]) -> Any:
         if not self.masks:
             steering = Steering(self.excluded, name=self._name("steering"))
-            self.masks["signal"] = steering(tensors[self.graph.inputs[0]])
-        name = self.spaces.spaces[space].name
-        if name not in self.masks:
-            layer_name = self._name("gate_" + name.replace(":", "_").replace(".", "_"))
-            gate = self.gate_class(self.spaces[name].width, name, name=layer_name)
-            self.masks[name] = gate(self.masks["signal"])
-        return self.masks[name]
+            gates = self.gate_class(self.widths, name=self._name("gates"))
+            masks = gates(steering(tensors[self.graph.inputs[0]]))
+            self.masks = dict(zip(self.widths, masks, strict=True))
+        return self.masks[self.spaces.spaces[space].name]
 
     def _mask(self, call: Call, carrier: Carrier, tensors: dict[int, Any]) -> Any:
         channels = self.spaces.of_value[carrier]
@@ -188,6 +202,12 @@ class _Gating:
         if tiles == 1 and len(pieces) == 1 and pieces[0][3] == 1:
             return masks[0]
         return MaskOfTensor(pieces, tiles, name=self._name(f"{call.name}_mask"))(masks)
+
+
+def _gated_class(layer: Any) -> Any:
+    """The class that reads through a mask what this layer reads; None where it mixes no channels."""
+    # A grouped convolution does not mix: what it makes of a closed group, nobody reads.
+    return GATED.get(type(layer)) if getattr(layer, "groups", 1) == 1 else None
 
 
 def _repeats(channels: np.ndarray) -> int:

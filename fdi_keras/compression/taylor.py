@@ -18,20 +18,20 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.gated_model import PrunableModel, ungated
-from fdi_keras.compression.gates import ChannelGate
+from fdi_keras.compression.gates import ChannelGates
 from fdi_keras.compression.prunable import with_gates
-from fdi_keras.errors import NothingToPruneError, UsageError
+from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 
 ops = keras.ops
 
 
-class _Mask(ChannelGate):
-    """A gate that is what otherwise says how far it is open: 1 leaves the channel as it is."""
+class _Masks(ChannelGates):
+    """Gates that are what otherwise says how far they are open: 1 leaves the channel as it is."""
 
-    def call(self, signal: Any, training: bool | None = None) -> Any:
-        return self.logits()
+    def call(self, signal: Any, training: bool | None = None) -> list[Any]:
+        return self.split(self.logits())
 
 
 def taylor_importance(
@@ -65,12 +65,9 @@ def taylor_importance(
     gated = isinstance(model, PrunableModel)
     graph = read_graph(ungated(model) if gated else model)
     spaces = find_channel_spaces(graph)
-    if not spaces.prunable:
-        raise NothingToPruneError(f"no channel of {model.name!r} can be removed:\n{spaces}")
-    masked = with_gates(graph, spaces, gate_class=_Mask)
-    masks = {name: gate.position for name, gate in masked.gates.items()}
-    for mask in masks.values():
-        mask.assign(np.ones(mask.shape))
+    masked = with_gates(graph, spaces, gate_class=_Masks)
+    masks = masked.all_gates
+    masks.position.assign(np.ones(masks.channels))
     scores = _loss_function(model, masked, loss)
     rows = {len(part) for part in keras.tree.flatten((x, y))}
     if len(rows) != 1 or not min(rows) or batch_size < 1:
@@ -82,10 +79,10 @@ def taylor_importance(
     (total,) = rows
     for start in range(0, total, batch_size):
         batch = keras.tree.map_structure(itemgetter(slice(start, start + batch_size)), (x, y))
-        derivatives = _derivatives(partial(scores, *batch), list(masks.values()))
+        (derivative,) = _derivatives(partial(scores, *batch), [masks.position])
         share = min(batch_size, total - start) / total
-        for name, derivative in zip(masks, derivatives, strict=True):
-            found[name] += share * np.asarray(derivative, float) ** 2
+        for name, part in zip(masks.widths, masks.split(derivative), strict=True):
+            found[name] += share * np.asarray(part, float) ** 2
     bad = [name for name, values in found.items() if not np.isfinite(values).all()]
     if bad:
         raise UsageError(

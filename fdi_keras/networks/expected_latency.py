@@ -78,42 +78,43 @@ class ExpectedLatency:
         rates: np.ndarray | None = None,
     ):
         self._fetch = fetch
-        self._rate = np.zeros(len(operators)) if rates is None else rates
-        self._constant = np.concatenate([inputs.constant, outputs.constant])
-        self._matrix = np.concatenate([inputs.matrix, outputs.matrix]).T
         tables = [_Table(operator) for operator in operators]
-        self._terms = sorted({term for table in tables for term in table.terms} | {(ONE, ONE)})
-        self._first, self._second = np.array(self._terms).T
-        rounded = max((len(table.tiles) for table in tables), default=0)
-        self._tile = np.ones((len(tables), rounded))
-        self._of_output = np.zeros((len(tables), rounded))
+        terms = sorted({term for table in tables for term in table.terms} | {(ONE, ONE)})
+        factors = [_factors(table.tiles, terms) for table in tables]
+        which, tile = (np.stack(part, axis=1) for part in zip(*factors, strict=True))
+        # A factor is an affine function of the widths, some rounded up to a tile: (2, operators, terms).
+        number, rows = np.minimum(which, Y), np.arange(len(tables))[None, :, None]
+        constants = np.stack([np.ones(len(tables)), inputs.constant, outputs.constant])
+        matrices = np.stack([np.zeros_like(inputs.matrix), inputs.matrix, outputs.matrix])
+        self._matrix = _float(matrices[number, rows].reshape(-1, inputs.matrix.shape[1]))
+        self._constant = _float(constants[number, rows].reshape(-1, 1))
+        self._shape = which.shape
+        self._tile = _float(tile[..., None])
+        self._is_rounded = _float((tile > 0)[..., None])
+        self._tile[self._tile == 0] = 1.0
         conditions = max((len(table.conditions) for table in tables), default=0)
         leaves = max((len(table.times) for table in tables), default=0)
         shape = (len(tables), conditions)
-        self._tested = np.zeros((*shape, len(self._terms)))
-        self._value, self._multiple = np.full(shape, np.inf), np.zeros(shape, bool)
-        # How many conditions of a leaf's path are violated: base + holding conditions @ change.
-        self._change = np.zeros((*shape, leaves))
-        self._base = np.full((len(tables), leaves), 1.0)  # a leaf that is not there is never reached
-        self._times = np.zeros((len(tables), leaves, len(self._terms)))
-        self._bytes = np.zeros((len(tables), len(self._terms)))
+        tested = np.zeros((*shape, len(terms)))
+        value, multiple = np.full(shape, np.inf), np.zeros(shape, bool)
+        # How many conditions of a leaf's path are violated: base + change @ holding conditions.
+        change = np.zeros((len(tables), leaves, conditions))
+        base = np.full((len(tables), leaves), 1.0)  # a leaf that is not there is never reached
+        times = np.zeros((len(tables), len(terms), leaves))
         for row, table in enumerate(tables):
             tree = table.tree
-            for i, (number, tile) in enumerate(table.tiles):
-                self._tile[row, i], self._of_output[row, i] = tile, number == Y
             c, n = len(table.conditions), len(table.times)
-            self._tested[row, :c] = self._rows(table.conditions)
-            self._value[row, :c], self._multiple[row, :c] = tree.value, tree.is_multiple
-            self._change[row, :c, :n] = -tree.path.T
-            self._base[row, :n] = (tree.path == 1).sum(axis=1)
-            self._times[row, :n] = self._rows(table.times)
-            self._bytes[row] = self._rows([table.bytes])[0]
-
-    def _rows(self, coefficients: Sequence[Coefficients]) -> np.ndarray:
-        """``(rows, terms)``."""
-        return np.array([[row.get(term, 0.0) for term in self._terms] for row in coefficients]).reshape(
-            -1, len(self._terms)
-        )
+            tested[row, :c] = _rows(table.conditions, terms)
+            value[row, :c], multiple[row, :c] = tree.value, tree.is_multiple
+            change[row, :n, :c] = -tree.path
+            base[row, :n] = (tree.path == 1).sum(axis=1)
+            times[row, :, :n] = _rows(table.times, terms).T
+        self._tested, self._change, self._times = map(_float, (tested, change, times))
+        self._base, self._value = _float(base[..., None]), _float(value[..., None])
+        self._multiple = multiple[..., None]
+        self._divisor = _float(np.where(multiple, value, 1.0)[..., None])
+        self._bytes = _float(_rows([table.bytes for table in tables], terms)[..., None])
+        self._rate = _float((np.zeros(len(tables)) if rates is None else rates)[:, None])
 
     def __call__(self, widths: Any) -> Any:
         """Sum of the operators' times in ms, float tensor ``(networks,)``.
@@ -124,49 +125,42 @@ class ExpectedLatency:
         The leaf is chosen at rounded widths. The gradient flows through its formula; a number
         rounded to a tile has its rounded value and the gradient of what was rounded.
         """
-        networks = widths.shape[0]
-        rounded = ops.stop_gradient(ops.round(widths))
-        # Both in one batch: at real widths for the value, at rounded ones for the conditions.
-        channels = ops.matmul(ops.concatenate([widths, rounded]), _tensor(self._matrix)) + _tensor(
-            self._constant
-        )
-        x, y = ops.split(channels, 2, axis=1)
-        numbers = [ops.ones_like(x)[:, :, None], x[:, :, None], y[:, :, None]]
-        if self._tile.shape[1]:
-            of_output, tile = _tensor(self._of_output), _tensor(self._tile)
-            chosen = x[:, :, None] * (1 - of_output) + y[:, :, None] * of_output
-            blocks = ops.ceil(ops.round(chosen) / tile - LITTLE) * tile
-            numbers.append(chosen + ops.stop_gradient(blocks - chosen))
-        known = ops.concatenate(numbers, axis=2)
-        terms = ops.take(known, self._first, axis=2) * ops.take(known, self._second, axis=2)
-        at_real, at_rounded = terms[:networks], ops.stop_gradient(terms[networks:])
-        leaf = self._leaves(at_rounded)
-        formula = ops.einsum("nol,olk->nok", leaf, _tensor(self._times))
-        times = ops.sum(formula * at_real, axis=2)
-        if self._fetch is not None:
-            times = self._with_fetching(times, ops.sum(_tensor(self._bytes) * at_real, axis=2))
-        return ops.sum(times, axis=1)
+        by_space = ops.transpose(widths)
+        # Both in one batch, along the last axis: at real widths for the value, at rounded ones for the conditions.
+        both = ops.concatenate([by_space, ops.stop_gradient(ops.round(by_space))], axis=1)
+        factors = ops.add(ops.matmul(self._matrix, both), self._constant)
+        factors = ops.reshape(factors, (*self._shape, both.shape[1]))
+        blocks = ops.multiply(ops.ceil(ops.divide(ops.round(factors), self._tile) - LITTLE), self._tile)
+        factors = factors + ops.stop_gradient(ops.multiply(blocks - factors, self._is_rounded))
+        first, second = ops.split(factors, 2, axis=0)
+        real, rounded = ops.split((first * second)[0], 2, axis=2)  # (operators, terms, networks)
+        formula = ops.matmul(self._times, self._leaves(ops.stop_gradient(rounded)))
+        if self._fetch is None:
+            return ops.sum(formula * real, axis=(0, 1))
+        return ops.sum(self._with_fetching(ops.sum(formula * real, axis=1), real), axis=0)
 
     def _leaves(self, terms: Any) -> Any:
-        """1 at the leaf of each operator, ``(networks, operators, leaves)``."""
-        base = _tensor(self._base)
+        """1 at the leaf of each operator, ``(operators, leaves, networks)``."""
         if not self._tested.shape[1]:
-            return ops.cast(ops.broadcast_to(base < 0.5, (terms.shape[0], *base.shape)), "float32")
-        tested = ops.einsum("nok,ock->noc", terms, _tensor(self._tested))
-        divisor = _tensor(np.where(self._multiple, self._value, 1.0))
-        # Blocks of gates are thirds of units, whose sums are whole only up to a rounding error.
-        multiple = ops.equal(ops.mod(ops.round(tested), divisor), 0.0)
-        above = tested > _tensor(self._value)
-        holds = ops.where(ops.convert_to_tensor(self._multiple), multiple, above)
-        violated = base + ops.einsum("noc,ocl->nol", ops.cast(holds, "float32"), _tensor(self._change))
+            only = ops.cast(ops.less(self._base, 0.5), "float32")
+            return ops.broadcast_to(only, (*self._base.shape[:2], terms.shape[2]))
+        tested = ops.matmul(self._tested, terms)
+        holds = ops.greater(tested, self._value)
+        if self._multiple.any():
+            # Blocks of gates are thirds of units, whose sums are whole only up to a rounding error.
+            multiple = ops.equal(ops.mod(ops.round(tested), self._divisor), 0.0)
+            holds = ops.where(self._multiple, multiple, holds)
+        violated = ops.add(ops.matmul(self._change, ops.cast(holds, "float32")), self._base)
         return ops.stop_gradient(ops.cast(violated < 0.5, "float32"))
 
-    def _with_fetching(self, times: Any, weight_bytes: Any) -> Any:
+    def _with_fetching(self, times: Any, terms: Any) -> Any:
+        """Times ``(operators, networks)`` with what fetching the operators' weights adds."""
         fetch = self._fetch
         assert fetch is not None
-        network = ops.sum(weight_bytes, axis=1, keepdims=True)
+        weight_bytes = ops.sum(ops.multiply(terms, self._bytes), axis=1)
+        network = ops.sum(weight_bytes, axis=0)
         ramp = (network - fetch.cached_bytes) / (fetch.uncached_bytes - fetch.cached_bytes)
-        return times + ops.clip(ramp, 0.0, 1.0) * weight_bytes * _tensor(self._rate)
+        return times + ops.multiply(ops.clip(ramp, 0.0, 1.0) * weight_bytes, self._rate)
 
 
 class _Table:
@@ -249,5 +243,23 @@ class _Table:
         return ROUNDED + self.tiles.index((which, tile))
 
 
-def _tensor(values: np.ndarray) -> Any:
-    return ops.convert_to_tensor(values, "float32")
+def _factors(tiles: Sequence[tuple[int, float]], terms: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+    """Of the two factors of each term: which number it is, or is rounded from, and the tile; ``(2, terms)``.
+
+    Terms with numbers that an operator does not have never count for it.
+    """
+    known = [(ONE, 0.0), (X, 0.0), (Y, 0.0), *tiles]
+    found = [[known[n] if n < len(known) else known[ONE] for n in term] for term in terms]
+    return np.array([[n for n, _ in pair] for pair in found]).T, np.array(
+        [[tile for _, tile in pair] for pair in found]
+    ).T
+
+
+def _rows(coefficients: Sequence[Coefficients], terms: Sequence[tuple[int, int]]) -> np.ndarray:
+    """``(rows, terms)``."""
+    rows = [[row.get(term, 0.0) for term in terms] for row in coefficients]
+    return np.array(rows).reshape(-1, len(terms))
+
+
+def _float(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, "float32")

@@ -156,9 +156,9 @@ class LatencyPlan:
         Returns:
             Float tensor, milliseconds, a scalar or ``(networks,)``.
         """
-        batch = ops.reshape(widths, (-1, len(self.names)))
-        total = self.overhead_ms + self._expected(batch)
-        return ops.reshape(total, ops.shape(widths)[:-1])
+        if len(widths.shape) == 1:
+            return self.expected_ms(ops.expand_dims(widths, 0))[0]
+        return self._expected(widths) + self.overhead_ms
 
     @cached_property
     def _expected(self) -> ExpectedLatency:

@@ -54,7 +54,7 @@ def assert_steered(model) -> None:
     """The gates stand at the target, and pruning meets it."""
     assert 0.7 < reached(model) < 1.15
     for gate in model.gates.values():
-        assert gate.position.dtype == "float32"
+        assert gate.layer.position.dtype == "float32"
     small = fdi.prune(model, target_ms=TARGET_MS)
     assert fdi.predict_latency(small, PROFILE).total_ms <= TARGET_MS * (1 + 1e-6)
 

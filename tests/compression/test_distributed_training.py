@@ -36,8 +36,7 @@ for scope in (contextlib.nullcontext(), tf.distribute.MirroredStrategy(["CPU:0",
         history=history,
         replicas=model.distribute_strategy.num_replicas_in_sync,
         strength=float(steering.strength.numpy()),
-        open_ms=float(steering.open_ms.numpy()),
-        metric=float(keras.ops.convert_to_numpy(model.expected_metric.result())),
+        predicted=float(keras.ops.convert_to_numpy(model.expected_metric.result())),
         logits=[values.tolist() for values in logits(model)],
         total=fdi.prune(model).count_params(),
     ))
@@ -57,7 +56,7 @@ def test_two_replicas_follow_one_device(optimizer):
     assert (one["replicas"], two["replicas"]) == (1, 2)
     for name, values in one["history"].items():
         np.testing.assert_allclose(two["history"][name], values, rtol=1e-3, atol=1e-3, err_msg=name)
-    for name in ("strength", "open_ms", "metric"):
+    for name in ("strength", "predicted"):
         assert two[name] == pytest.approx(one[name], rel=1e-3), name
     for a, b in zip(one["logits"], two["logits"], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-2)

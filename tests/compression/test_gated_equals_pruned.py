@@ -10,7 +10,6 @@ from searching import examples
 from tensors import to_numpy
 
 import fdi_keras as fdi
-from fdi_keras.compression.gates import gate_widths
 from fdi_keras.errors import NothingToPruneError
 from fdi_keras.networks import find_channel_spaces, read_graph
 
@@ -150,7 +149,8 @@ def test_expected_width_is_the_mean_number_of_open_gates():
     )
     gate = next(iter(gated.gates.values()))
     gate.set_logits(np.linspace(-4, 4, 200))
-    counted = [np.count_nonzero(to_numpy(gate(keras.ops.zeros(()), training=True))) for _ in range(200)]
-    expected, kept = to_numpy(gate_widths([gate]))[:, 0]
+    drawn = [gated.all_gates(keras.ops.zeros(()), training=True)[0] for _ in range(200)]
+    counted = [np.count_nonzero(to_numpy(mask)) for mask in drawn]
+    expected, kept = to_numpy(gated.all_gates.open_widths())[:, 0]
     assert expected == pytest.approx(np.mean(counted), rel=0.03)
     assert kept == np.count_nonzero(gate.values())

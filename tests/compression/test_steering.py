@@ -76,9 +76,9 @@ def test_the_penalty_is_strength_times_relative_latency(profile, data):
     model.steering.strength.assign(0.0)
     without = model.evaluate(x, y, verbose=0, return_dict=True)
     start = float(to_numpy(model.steering.start_ms))
-    assert with_penalty["loss"] - without["loss"] == pytest.approx(
-        0.5 * with_penalty["latency_ms"] / start, rel=1e-3
-    )
+    expected, kept = to_numpy(model.latency_plan.expected_ms(model.widths()))
+    assert with_penalty["loss"] - without["loss"] == pytest.approx(0.5 * expected / start, rel=1e-3)
+    assert with_penalty["latency_ms"] == pytest.approx(max(expected, kept), rel=1e-5)
 
 
 def test_the_graph_and_numpy_predict_the_same(profile):
