@@ -197,13 +197,13 @@ class PrunableModel(keras.Model):
 
         The first row is expected and has a gradient, the second is what pruning now would keep.
         """
-        if "places" not in self.__dict__:
-            spaces = self.channel_spaces
-            gated = np.array([[s.name == name for s in spaces] for name in self.gates])
-            whole = [1.0 if gated[:, i].any() else float(s.width) for i, s in enumerate(spaces)]
-            self.__dict__["places"] = gated.astype("float32"), np.array(whole, "float32")
-        places, whole = self.__dict__["places"]
-        return ops.maximum(ops.matmul(self.all_gates.open_widths(), places), whole)
+        return self.all_gates.open_widths(*(self.__dict__.get("width_tensors") or self._width_arrays()))
+
+    def _width_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`ChannelGates.open_widths` takes."""
+        spaces, gated = self.channel_spaces, self.gates
+        least = [1 if space.name in gated else space.width for space in spaces]
+        return self.all_gates.members(spaces.names), np.array(least, "float32")
 
     def expected_widths(self) -> Any:
         """Expected width of each channel space: float tensor ``(spaces,)``."""
@@ -268,6 +268,9 @@ class PrunableModel(keras.Model):
                 "the device with 'fdi profile' and without --kinds."
             )
         check_target(plan, regularizer.target, OBJECTIVES[regularizer.objective])
+        # Outside any graph, once for all steps.
+        plan.prepare()
+        self.__dict__["width_tensors"] = tuple(map(ops.convert_to_tensor, self._width_arrays()))
         return plan
 
 

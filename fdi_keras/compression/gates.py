@@ -71,8 +71,6 @@ class ChannelGates(keras.layers.Layer):
         self.widths = dict(widths)
         self.channels = sum(self.widths.values())
         self.ends = np.cumsum([*self.widths.values()]).tolist()
-        #: 1 at the space that a gate belongs to, ``(channels, spaces)``.
-        self._space_of = np.repeat(np.eye(len(self.widths), dtype="float32"), [*self.widths.values()], axis=0)
         self.random = keras.random.SeedGenerator(seed=None)
         self.speed_now = 1.0
 
@@ -110,8 +108,17 @@ class ChannelGates(keras.layers.Layer):
         """``(channels,)`` tensor."""
         return ops.convert_to_tensor(self.position) * ops.convert_to_tensor(self.speed)
 
-    def open_widths(self) -> Any:
-        """Widths of the channel spaces as the gates stand now, at least 1 each.
+    def members(self, spaces: Sequence[str]) -> np.ndarray:
+        """1 where a gate belongs to a channel space, ``(channels, spaces)``."""
+        of_space = np.array([[name == space for space in spaces] for name in self.widths], "float32")
+        return np.repeat(of_space, [*self.widths.values()], axis=0)
+
+    def open_widths(self, members: Any, least: Any) -> Any:
+        """Widths of channel spaces as the gates stand now.
+
+        Args:
+            members: of the spaces, see :meth:`members`.
+            least: ``(spaces,)`` widths below which they do not count: 1, or that of a space without gates.
 
         Returns:
             Float tensor ``(2, spaces)``: how many gates are expected to be open, which has a gradient,
@@ -120,7 +127,7 @@ class ChannelGates(keras.layers.Layer):
         logits = self.logits()
         opens = ops.sigmoid(logits + OPENING)
         kept = ops.stop_gradient(ops.cast(logits > CLOSES_AT, "float32"))
-        return ops.maximum(ops.matmul(ops.stack([opens, kept]), self._space_of), 1.0)
+        return ops.maximum(ops.matmul(ops.stack([opens, kept]), members), least)
 
     def set_logits(self, logits: Mapping[str, np.ndarray]) -> None:
         """Set the gates of some spaces by hand: above :data:`CLOSES_AT` is open."""

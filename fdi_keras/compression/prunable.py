@@ -153,9 +153,7 @@ class _Gating:
             return {}
         carriers = sides(call)
         return {
-            name: carriers[side]
-            for side, name in gated_class.masks.items()
-            if self._is_gated(carriers[side])
+            name: carriers[side] for side, name in gated_class.masks.items() if self._is_gated(carriers[side])
         }
 
     def _masks_of(self, call: Call, tensors: dict[int, Any]) -> dict[str, Any]:

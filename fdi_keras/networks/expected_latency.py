@@ -59,6 +59,30 @@ class Priced(NamedTuple):
     group_size: float | None = None
 
 
+class _Constants(NamedTuple):
+    """What a network's operators are, in float32, as arrays or tensors; the axis of networks is last."""
+
+    #: Factors as affine functions of the widths, ``(2 * operators * terms, spaces)`` and ``(..., 1)``.
+    matrix: Any
+    constant: Any
+    #: What they are rounded up to, where they are, ``(2, operators, terms, 1)``.
+    tile: Any
+    is_rounded: Any
+    #: What conditions test, against which value, ``(operators, conditions, terms)`` and ``(..., 1)``.
+    tested: Any
+    value: Any
+    is_multiple: Any
+    divisor: Any
+    #: Which conditions lead to which leaf, ``(operators, leaves, conditions)`` and ``(..., 1)``.
+    change: Any
+    base: Any
+    #: Times of the leaves, ``(operators, terms, leaves)``.
+    times: Any
+    #: Of the weights, ``(operators, terms, 1)``, and ms to fetch a byte of them, ``(operators, 1)``.
+    bytes: Any
+    rate: Any
+
+
 class ExpectedLatency:
     """Times of all operators as tensors of real-valued widths.
 
@@ -86,19 +110,12 @@ class ExpectedLatency:
         number, rows = np.minimum(which, Y), np.arange(len(tables))[None, :, None]
         constants = np.stack([np.ones(len(tables)), inputs.constant, outputs.constant])
         matrices = np.stack([np.zeros_like(inputs.matrix), inputs.matrix, outputs.matrix])
-        self._matrix = _float(matrices[number, rows].reshape(-1, inputs.matrix.shape[1]))
-        self._constant = _float(constants[number, rows].reshape(-1, 1))
-        self._shape = which.shape
-        self._tile = _float(tile[..., None])
-        self._is_rounded = _float((tile > 0)[..., None])
-        self._tile[self._tile == 0] = 1.0
-        conditions = max((len(table.conditions) for table in tables), default=0)
+        shape = (len(tables), max((len(table.conditions) for table in tables), default=0))
         leaves = max((len(table.times) for table in tables), default=0)
-        shape = (len(tables), conditions)
         tested = np.zeros((*shape, len(terms)))
         value, multiple = np.full(shape, np.inf), np.zeros(shape, bool)
         # How many conditions of a leaf's path are violated: base + change @ holding conditions.
-        change = np.zeros((len(tables), leaves, conditions))
+        change = np.zeros((len(tables), leaves, shape[1]))
         base = np.full((len(tables), leaves), 1.0)  # a leaf that is not there is never reached
         times = np.zeros((len(tables), len(terms), leaves))
         for row, table in enumerate(tables):
@@ -109,12 +126,30 @@ class ExpectedLatency:
             change[row, :n, :c] = -tree.path
             base[row, :n] = (tree.path == 1).sum(axis=1)
             times[row, :, :n] = _rows(table.times, terms).T
-        self._tested, self._change, self._times = map(_float, (tested, change, times))
-        self._base, self._value = _float(base[..., None]), _float(value[..., None])
-        self._multiple = multiple[..., None]
-        self._divisor = _float(np.where(multiple, value, 1.0)[..., None])
-        self._bytes = _float(_rows([table.bytes for table in tables], terms)[..., None])
-        self._rate = _float((np.zeros(len(tables)) if rates is None else rates)[:, None])
+        self._shape = which.shape
+        self._has_conditions, self._has_multiples = shape[1] > 0, bool(multiple.any())
+        self._constants = _Constants(
+            matrix=_float(matrices[number, rows].reshape(-1, inputs.matrix.shape[1])),
+            constant=_float(constants[number, rows].reshape(-1, 1)),
+            tile=_float(np.where(tile > 0, tile, 1.0)[..., None]),
+            is_rounded=_float((tile > 0)[..., None]),
+            tested=_float(tested),
+            value=_float(value[..., None]),
+            is_multiple=multiple[..., None],
+            divisor=_float(np.where(multiple, value, 1.0)[..., None]),
+            change=_float(change),
+            base=_float(base[..., None]),
+            times=_float(times),
+            bytes=_float(_rows([table.bytes for table in tables], terms)[..., None]),
+            rate=_float((np.zeros(len(tables)) if rates is None else rates)[:, None]),
+        )
+
+    def prepare(self) -> None:
+        """Make tensors of the constants, once for all steps.
+
+        Not while a graph is traced: they would belong to it.
+        """
+        self._constants = _Constants(*map(ops.convert_to_tensor, self._constants))
 
     def __call__(self, widths: Any) -> Any:
         """Sum of the operators' times in ms, float tensor ``(networks,)``.
@@ -125,42 +160,43 @@ class ExpectedLatency:
         The leaf is chosen at rounded widths. The gradient flows through its formula; a number
         rounded to a tile has its rounded value and the gradient of what was rounded.
         """
-        by_space = ops.transpose(widths)
+        c, by_space = self._constants, ops.transpose(widths)
         # Both in one batch, along the last axis: at real widths for the value, at rounded ones for the conditions.
         both = ops.concatenate([by_space, ops.stop_gradient(ops.round(by_space))], axis=1)
-        factors = ops.add(ops.matmul(self._matrix, both), self._constant)
+        factors = ops.add(ops.matmul(c.matrix, both), c.constant)
         factors = ops.reshape(factors, (*self._shape, both.shape[1]))
-        blocks = ops.multiply(ops.ceil(ops.divide(ops.round(factors), self._tile) - LITTLE), self._tile)
-        factors = factors + ops.stop_gradient(ops.multiply(blocks - factors, self._is_rounded))
+        blocks = ops.multiply(ops.ceil(ops.divide(ops.round(factors), c.tile) - LITTLE), c.tile)
+        factors = factors + ops.stop_gradient(ops.multiply(blocks - factors, c.is_rounded))
         first, second = ops.split(factors, 2, axis=0)
         real, rounded = ops.split((first * second)[0], 2, axis=2)  # (operators, terms, networks)
-        formula = ops.matmul(self._times, self._leaves(ops.stop_gradient(rounded)))
+        formula = ops.matmul(c.times, self._leaves(ops.stop_gradient(rounded)))
         if self._fetch is None:
             return ops.sum(formula * real, axis=(0, 1))
         return ops.sum(self._with_fetching(ops.sum(formula * real, axis=1), real), axis=0)
 
     def _leaves(self, terms: Any) -> Any:
         """1 at the leaf of each operator, ``(operators, leaves, networks)``."""
-        if not self._tested.shape[1]:
-            only = ops.cast(ops.less(self._base, 0.5), "float32")
-            return ops.broadcast_to(only, (*self._base.shape[:2], terms.shape[2]))
-        tested = ops.matmul(self._tested, terms)
-        holds = ops.greater(tested, self._value)
-        if self._multiple.any():
+        c = self._constants
+        if not self._has_conditions:
+            only = ops.cast(ops.less(c.base, 0.5), "float32")
+            return ops.broadcast_to(only, (*c.base.shape[:2], terms.shape[2]))
+        tested = ops.matmul(c.tested, terms)
+        holds = ops.greater(tested, c.value)
+        if self._has_multiples:
             # Blocks of gates are thirds of units, whose sums are whole only up to a rounding error.
-            multiple = ops.equal(ops.mod(ops.round(tested), self._divisor), 0.0)
-            holds = ops.where(self._multiple, multiple, holds)
-        violated = ops.add(ops.matmul(self._change, ops.cast(holds, "float32")), self._base)
+            multiple = ops.equal(ops.mod(ops.round(tested), c.divisor), 0.0)
+            holds = ops.where(c.is_multiple, multiple, holds)
+        violated = ops.add(ops.matmul(c.change, ops.cast(holds, "float32")), c.base)
         return ops.stop_gradient(ops.cast(violated < 0.5, "float32"))
 
     def _with_fetching(self, times: Any, terms: Any) -> Any:
         """Times ``(operators, networks)`` with what fetching the operators' weights adds."""
-        fetch = self._fetch
+        c, fetch = self._constants, self._fetch
         assert fetch is not None
-        weight_bytes = ops.sum(ops.multiply(terms, self._bytes), axis=1)
+        weight_bytes = ops.sum(ops.multiply(terms, c.bytes), axis=1)
         network = ops.sum(weight_bytes, axis=0)
         ramp = (network - fetch.cached_bytes) / (fetch.uncached_bytes - fetch.cached_bytes)
-        return times + ops.multiply(ops.clip(ramp, 0.0, 1.0) * weight_bytes, self._rate)
+        return times + ops.multiply(ops.clip(ramp, 0.0, 1.0) * weight_bytes, c.rate)
 
 
 class _Table:

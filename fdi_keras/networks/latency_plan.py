@@ -160,6 +160,10 @@ class LatencyPlan:
             return self.expected_ms(ops.expand_dims(widths, 0))[0]
         return self._expected(widths) + self.overhead_ms
 
+    def prepare(self) -> None:
+        """Ready :meth:`expected_ms` for a training, outside any graph."""
+        self._expected.prepare()
+
     @cached_property
     def _expected(self) -> ExpectedLatency:
         def side(end: int) -> Affine:

@@ -151,6 +151,6 @@ def test_expected_width_is_the_mean_number_of_open_gates():
     gate.set_logits(np.linspace(-4, 4, 200))
     drawn = [gated.all_gates(keras.ops.zeros(()), training=True)[0] for _ in range(200)]
     counted = [np.count_nonzero(to_numpy(mask)) for mask in drawn]
-    expected, kept = to_numpy(gated.all_gates.open_widths())[:, 0]
+    expected, kept = to_numpy(gated.widths())[:, gated.channel_spaces.names.index(gate.space)]
     assert expected == pytest.approx(np.mean(counted), rel=0.03)
     assert kept == np.count_nonzero(gate.values())
