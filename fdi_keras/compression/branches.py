@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fdi_keras.compression.best_widths import best_widths
 from fdi_keras.compression.gated_model import check_target
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
@@ -85,7 +86,7 @@ class Pruning:
         search = WidthSearch(plan, self.ranking, self.limits.lower, widest, self.limits)
         widths = search.shrink(widest, target_ms)
         if exchange:
-            widths = search.exchange(widths, target_ms)
+            widths = best_widths(search, widths, target_ms).widths
         return widths.astype(int), search.value(widths) + self.lost
 
     def without(self, branch: Branch) -> Pruning:

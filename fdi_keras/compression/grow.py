@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from fdi_keras.compression.best_widths import best_widths
 from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.regain import Origin, own_ranking, rebuild_at
 from fdi_keras.compression.width_search import WidthSearch
@@ -75,8 +76,8 @@ def grow(
             most important of those that were cut, with their trained weights; no space grows
             beyond its width there. Without it new channels start small.
         device: time the candidates on this device and take only what is no slower in truth.
-        exchange: also shrink spaces to a step below and spend the saved time where it keeps the most
-            importance. Without it no space gets narrower.
+        exchange: of all widths of at most this time take those that keep most importance, some narrower than
+            before; says how much any others could keep. Without it no space gets narrower.
         report: called with each change and why; ``None``: silent (the journal has it all the same).
         target_ms: also spend what time is left until this predicted latency, where it regains most
             importance. Not together with ``device``.
@@ -123,8 +124,9 @@ def grow(
         return second.median_ms / first.median_ms
 
     budget_ms = max(float(plan.predict_ms(now)), target_ms or 0.0)
-    if exchange:
-        wanted = search.exchange(now, budget_ms)
+    best = best_widths(search, now, budget_ms) if exchange else None
+    if best is not None:
+        wanted = best.widths
     else:
         wanted = search.grow_free(now) if target_ms is None else search.spend(now, budget_ms)
     if device is not None:
@@ -139,6 +141,8 @@ def grow(
             report(str(change))
     if report is not None and not changes:
         report("grow: no width nearby costs no time; the network stays as it is")
+    if best is not None and report is not None:
+        report(f"grow: {best}")
     before, after = float(plan.predict_ms(now)), float(plan.predict_ms(wanted))
     history.write(
         "grow",
@@ -146,6 +150,7 @@ def grow(
         predicted_before_ms=before,
         predicted_ms=after,
         exchange=exchange,
+        **({} if best is None else {"missed": best.missed}),
         changes=[str(c) for c in changes],
     )
     return grown
@@ -223,6 +228,6 @@ def _verified_exchange(
             f"an exchange was predicted to cost no time, but measured {slower:.3f} x: trying a smaller one"
         )
         budget *= 0.998 / slower
-        wanted = search.exchange(search.shrink(now, budget), budget)
+        wanted = best_widths(search, search.shrink(now, budget), budget).widths
     report("no exchange was found that is no slower on the device; the widths stay as they are")
     return now

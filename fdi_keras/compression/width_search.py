@@ -187,6 +187,10 @@ class WidthSearch:
         order = np.argsort(-saved / np.maximum(lost, 1e-12), kind="stable")[:most]
         return [int(candidates[c]) for c in order if saved[c] > 0]
 
+    def widths_of(self, i: int) -> np.ndarray:
+        """All widths that a space may have, ascending."""
+        return self._allowed(i, np.arange(max(self.lower[i], 1), self.upper[i] + 1))
+
     def _below(self, i: int, width: int) -> np.ndarray:
         """Smaller widths that one step may lead to."""
         nearest = self._allowed(i, np.arange(max(self.lower[i], int(width * SHRINK_STEP), 1), width))

@@ -23,6 +23,12 @@ from fdi_keras.profile import DeviceProfile
 
 ops = keras.ops
 
+#: Combinations of widths that are priced at once.
+GRID_ROWS = 50_000
+
+#: Operators of one kind: their group, and which of it.
+Operators = tuple["_Group", np.ndarray]
+
 
 class LatencyPlan:
     """Predicted latency as a function of the widths of all channel spaces.
@@ -120,6 +126,52 @@ class LatencyPlan:
                 shared |= matrix[rows].any(axis=0)
         shared[space] = False
         return np.flatnonzero(shared)
+
+    def operators_by_spaces(self, spaces: Sequence[int]) -> dict[tuple[int, ...], list[Operators]]:
+        """The operators by those of some spaces that decide their time; ``()`` where none does."""
+        found: dict[tuple[int, ...], list[Operators]] = {}
+        for group in self.groups:
+            touched = np.array([np.isin(np.arange(len(group.operators)), group.touching(s)) for s in spaces])
+            rows: dict[tuple[int, ...], list[int]] = {}
+            for row in range(len(group.operators)):
+                scope = tuple(space for space, of in zip(spaces, touched, strict=True) if of[row])
+                rows.setdefault(scope, []).append(row)
+            for scope, mine in rows.items():
+                found.setdefault(scope, []).append((group, np.array(mine)))
+        return found
+
+    def table(
+        self,
+        operators: Sequence[Operators],
+        widths: np.ndarray,
+        scope: Sequence[int],
+        values: Sequence[np.ndarray],
+    ) -> np.ndarray:
+        """Times of some operators at all combinations of some widths.
+
+        What weights cost that do not fit the caches is left out.
+
+        Args:
+            operators: see :meth:`operators_by_spaces`.
+            widths: ``(spaces,)`` of all spaces.
+            scope: spaces that vary.
+            values: the widths of each of these.
+
+        Returns:
+            Milliseconds, ``(len(values[0]), len(values[1]), ...)``.
+        """
+        grid = (
+            np.stack(np.meshgrid(*values, indexing="ij"), axis=-1).reshape(-1, len(scope))
+            if len(scope)
+            else None
+        )
+        total = []
+        for part in [grid] if grid is None else np.array_split(grid, -(-len(grid) // GRID_ROWS)):
+            batch = np.repeat(np.asarray(widths, float)[None], 1 if part is None else len(part), axis=0)
+            if part is not None:
+                batch[:, list(scope)] = part
+            total.append(sum(group.predict_ms(batch, rows).sum(axis=1) for group, rows in operators))
+        return np.concatenate(total).reshape([len(value) for value in values])
 
     def operator_times(self, widths: np.ndarray) -> dict[str, float]:
         """Milliseconds of each priced operator by layer name (a layer's operators added up)."""
