@@ -43,7 +43,6 @@ class Case:
         task, network, data: the task, its trained network, and what to learn from.
         profile: of this computer.
         target_ms: measured time to come to.
-        train, compress: epochs from scratch, and of compression.
         seed: of everything random.
         ours: loads the network that :func:`steered` has found for this case, or None.
     """
@@ -53,20 +52,18 @@ class Case:
     data: Arrays
     profile: DeviceProfile
     target_ms: float
-    train: int
-    compress: int
     seed: int
     ours: Callable[[], keras.Model | None]
 
     @property
     def searching(self) -> int:
-        return min(max(round(SEARCHING * self.compress), 1), self.compress - 1)
+        return round(SEARCHING * self.task.compress)
 
 
 def steered(case: Case) -> keras.Model:
     """This library's recipe."""
     result = fdi.compress(
-        case.network, case.profile, case.target_ms, case.data, case.compress,
+        case.network, case.profile, case.target_ms, case.data, case.task.compress,
         batch_size=case.task.batch, report=lambda _: None,
     )  # fmt: skip
     return result.model
@@ -77,12 +74,14 @@ def found_from_scratch(case: Case) -> keras.Model:
     found = case.ours()
     if found is None:
         raise LookupError("run the method 'steered' first")
-    return _trained(keras.models.clone_model(found), case, case.train + case.compress)
+    return _trained(keras.models.clone_model(found), case, case.task.train + case.task.compress)
 
 
 def uniform_from_scratch(case: Case) -> keras.Model:
     """All widths scaled alike, trained from scratch."""
-    return _trained(thin_to_time(case.network, case.target_ms, _time, NEAR), case, case.train + case.compress)
+    return _trained(
+        thin_to_time(case.network, case.target_ms, _time, NEAR), case, case.task.train + case.task.compress
+    )
 
 
 def deepiot_by_size(case: Case) -> keras.Model:
@@ -155,7 +154,7 @@ def _deepiot(case: Case, cost: DeviceProfile) -> keras.Model:
         batch_size=case.task.batch, seed=case.seed, report=None,
         fits=lambda network: _time(network) <= case.target_ms * (1 + NEAR),
     )  # fmt: skip
-    return _tuned(searched, case, case.compress - case.searching)
+    return _tuned(searched, case, case.task.compress - case.searching)
 
 
 def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
@@ -177,7 +176,7 @@ def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
             else pruned
         )
 
-    return _tuned(_on_target(build, case.target_ms), case, case.compress - case.searching)
+    return _tuned(_on_target(build, case.target_ms), case, case.task.compress - case.searching)
 
 
 def _ranked(case: Case, criterion: str) -> keras.Model:
@@ -192,7 +191,7 @@ def _ranked(case: Case, criterion: str) -> keras.Model:
         }
         return fdi.apply_widths(case.network, kept)
 
-    return _tuned(_on_target(build, case.target_ms), case, case.compress)
+    return _tuned(_on_target(build, case.target_ms), case, case.task.compress)
 
 
 def _on_target(build: Callable[[float], keras.Model | None], target_ms: float) -> keras.Model:

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.report import Row
 from benchmarks.steering.settings import Settings
-from benchmarks.steering.tasks import TASKS
+from benchmarks.steering.tasks import QUICK_TASKS, TASKS, Task
 
 
 def run(settings: Settings) -> list[Row]:
@@ -42,17 +42,14 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
     from benchmarks.steering.methods import METHODS, Case
 
     began = time.monotonic()
-    task = TASKS[name]
+    task = (TASKS | QUICK_TASKS)[name]
     learn, test = task.load(settings.data)
-    if settings.examples is not None:
-        learn, test = (tuple(part[: settings.examples] for part in pair) for pair in (learn, test))
-    train, compress = (max(2, round(settings.effort * epochs)) for epochs in (task.train, task.compress))
-    network = _uncompressed(settings, name, seed, learn, train)
+    network = _uncompressed(settings, name, task, seed, learn)
     kept = settings.work / f"{name}-{seed}-{share:g}-steered.keras"
     start_ms = fdi.measure_latency(network).median_ms
     keras.utils.set_random_seed(1000 * seed + 1)
     case = Case(
-        task, network, learn, fdi.load_profile(settings.profile), share * start_ms, train, compress, seed,
+        task, network, learn, fdi.load_profile(settings.profile), share * start_ms, seed,
         lambda: keras.models.load_model(kept) if kept.exists() else None,
     )  # fmt: skip
     found: dict[str, Any] = {"task": name, "seed": seed, "share": share, "method": method}
@@ -76,7 +73,7 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
     print(f"  {_row(found).row}: {_row(found).measured}; {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _uncompressed(settings: Settings, name: str, seed: int, learn: Any, epochs: int) -> Any:
+def _uncompressed(settings: Settings, name: str, task: Task, seed: int, learn: Any) -> Any:
     import keras
 
     from fdi_keras.compression.tuning import rising_and_falling
@@ -84,13 +81,12 @@ def _uncompressed(settings: Settings, name: str, seed: int, learn: Any, epochs: 
     path = settings.work / f"{name}-{seed}.keras"
     if not path.exists():
         keras.utils.set_random_seed(seed)
-        task = TASKS[name]
         network = task.build()
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         schedule = keras.callbacks.LearningRateScheduler(
-            lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / epochs)
+            lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / task.train)
         )
-        network.fit(*learn, task.batch, epochs=epochs, verbose=0, callbacks=[schedule])
+        network.fit(*learn, task.batch, epochs=task.train, verbose=0, callbacks=[schedule])
         network.optimizer.learning_rate = rate
         part = path.with_name(f"part-{path.name}")
         network.save(part)

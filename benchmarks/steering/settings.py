@@ -23,8 +23,7 @@ class Settings:
         seeds: each is a training of its own.
         tasks, methods: names of what to run.
         shares: see :data:`SHARES`.
-        effort: multiplies epochs; below 1 nothing is learned well, and everything is tried.
-        examples: of a task at most; None for all.
+        judged: whether results count against what is required.
     """
 
     work: Path
@@ -34,5 +33,4 @@ class Settings:
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
     shares: tuple[float, ...] = SHARES
-    effort: float = 1.0
-    examples: int | None = None
+    judged: bool = True

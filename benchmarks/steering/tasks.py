@@ -111,6 +111,28 @@ def _speech() -> Any:
     return _compiled(sound, layers.Dense(10, "softmax")(x), "speech_lstm", 1e-3)
 
 
+def _tiny() -> Any:
+    import keras
+    from keras import layers
+
+    x = image = keras.Input((12, 12, 1))
+    for filters in (24, 32):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
+    x = layers.GlobalAveragePooling2D()(layers.MaxPooling2D()(x))
+    return _compiled(image, layers.Dense(3, "softmax")(x), "tiny", 5e-3)
+
+
+def _stripes(folder: Path) -> tuple[Arrays, Arrays]:
+    """Noise with stripes across, along, or none: made here, no folder is needed."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 700).astype("int32")
+    x = rng.normal(0, 0.7, (700, 12, 12, 1)).astype("float32")
+    x[y == 1, ::3] += 1
+    x[y == 2, :, ::3] += 1
+    return (x[:500], y[:500]), (x[500:], y[500:])
+
+
 def _from_npz(name: str, folder: Path) -> tuple[Arrays, Arrays]:
     path = folder / name
     if not path.exists():
@@ -139,3 +161,6 @@ TASKS = {
     "images-mobilenet": Task(_mobilenet, partial(_from_npz, "cifar10_20k.npz"), 30, 60),
     "images-resnet": Task(_resnet, _fashion, 8, 16, 128),
 }
+
+#: What ``--quick`` tries everything on.
+QUICK_TASKS = {"stripes": Task(_tiny, _stripes, 4, 5, 50)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ OURS, DEEPIOT = "steered", "deepiot_by_size"
 
 
 def run(settings: Settings) -> list[Row]:
+    rows = _rows(settings)
+    return rows if settings.judged else [replace(row, passed=None) for row in rows]
+
+
+def _rows(settings: Settings) -> list[Row]:
     runs = [json.loads(path.read_text()) for path in sorted(settings.work.glob("*-*-*-*.json"))]
     runs = [each for each in runs if each["task"] in settings.tasks and "error" not in each]
     rows, further, against_best = [], [], []

@@ -1,0 +1,87 @@
+"""The benchmark of steering: its quick form really runs, and its verdicts follow from the runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def test_the_quick_form_runs(tmp_path):
+    """One method of each sort: this library's, one that trains from scratch, one that cuts and fine-tunes."""
+    methods = ["steered", "uniform_from_scratch", "random_channels"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.steering", "--quick", "--methods", *methods, "--work", str(tmp_path),
+         "--results", str(tmp_path / "results.json")],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = {
+        each["method"]: each
+        for path in tmp_path.glob("quick/*.json")
+        for each in [json.loads(path.read_text())]
+    }
+    assert set(found) == set(methods)
+    for each in found.values():
+        assert each["start_accuracy"] > 0.9
+        assert each["accuracy"] > 0.8
+        assert 0.2 < each["measured_ms"] / each["start_ms"] < 0.9
+    assert "6 rows, 0 FAIL" in done.stdout
+
+
+def run_of(share, accuracy, method="steered", seed=0, task="t", took=None):
+    return {
+        "task": task, "seed": seed, "share": share, "method": method, "accuracy": accuracy, "start_accuracy": 0.9,
+        "start_ms": 2.0, "measured_ms": 2.0 * (share if took is None else took),
+    }  # fmt: skip
+
+
+def test_the_least_time_at_equal_accuracy():
+    from benchmarks.steering.verdicts import least_time
+
+    assert least_time([]) is None
+    assert least_time([run_of(0.5, 0.88)]) is None
+    assert least_time([run_of(0.5, 0.91)]) == pytest.approx(0.5)
+    # Half a point is lost half way, on a logarithmic scale, between these.
+    assert least_time([run_of(0.5, 0.9), run_of(0.125, 0.89)]) == pytest.approx(0.25)
+    # Of the seeds the mean counts, and of the times those that were measured.
+    seeds = [run_of(0.5, 0.9 + d, seed=i, took=0.4) for i, d in enumerate((-0.01, 0.0, 0.01))]
+    assert least_time(seeds) == pytest.approx(0.4)
+    # What comes after a loss is no gain.
+    assert least_time([run_of(0.5, 0.9), run_of(0.25, 0.8), run_of(0.125, 0.9)]) == pytest.approx(
+        0.5 * 2**-0.05, rel=1e-6
+    )
+
+
+def test_verdicts(tmp_path):
+    from benchmarks.steering import verdicts
+    from benchmarks.steering.settings import Settings
+
+    accuracies = {"steered": (0.9, 0.9), "deepiot_by_size": (0.9, 0.89), "l2": (0.9, 0.86)}
+    for method, pair in accuracies.items():
+        for share, accuracy in zip((0.5, 0.125), pair, strict=True):
+            path = tmp_path / f"t-0-{share:g}-{method}.json"
+            path.write_text(json.dumps(run_of(share, accuracy, method)))
+    methods = tuple(accuracies)
+    rows = {
+        row.row: row
+        for row in verdicts.run(Settings(tmp_path, tmp_path, "p", (0,), ("t",), methods, (0.5, 0.125)))
+    }
+    deepiot = rows["further saving against DeepIoT by size, median task"]
+    assert deepiot.measured.startswith("+50%")
+    assert deepiot.passed
+    best = rows["saving against the best of the others, median task"]
+    assert best.measured.startswith("+50%")
+    assert best.passed
+    assert rows["measured time against the target, 2 runs"].passed
+    unjudged = Settings(tmp_path, tmp_path, "p", (0,), ("t",), methods, (0.5, 0.125), judged=False)
+    assert [row.passed for row in verdicts.run(unjudged)] == [None] * len(rows)
