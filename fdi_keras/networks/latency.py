@@ -207,7 +207,7 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
         share = float(fetch.share(sum(BYTES * explained["parameters"] for explained in explanations)))
     fetch_ms = 0.0
     spreads: list[tuple[tuple[str, int], float, float, float]] | None = []
-    prices = _prices(operators, profile)
+    prices = _prices(operators, profile, share)
     for at, (operator, explained) in enumerate(zip(operators, explanations, strict=True)):
         predicted = low = high = None
         memory = sum(explained[m] for m in ("memory_in", "memory_out")) + BYTES * explained["parameters"]
@@ -218,12 +218,8 @@ def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> La
             None if model else f"the profile has no time model for {operator.kind}"
         )
         if problem is None and model is not None:
-            cached_ms, leaf, ends, rule = prices[at]
-            predicted = cached_ms
-            if fetch is not None and share:
-                rate = fetch.rate(operator.kind, KINDS[operator.kind].complete(operator.dims))
-                predicted = fetch.total_ms(rate, cached_ms, BYTES * explained["parameters"], share).item()
-                fetch_ms += predicted - cached_ms
+            cached_ms, predicted, leaf, ends, rule = prices[at]
+            fetch_ms += predicted - cached_ms
             if ends is None:
                 spreads = None
             else:
@@ -294,16 +290,25 @@ def _explanations(operators: Sequence[Operator]) -> list[dict[str, float]]:
 
 
 class _Price(NamedTuple):
-    """What a time model says of one operator: its time with weights in the caches, and where that is from."""
+    """What a time model says of one operator: its time with weights in the caches, and where that is from.
+
+    ``predicted_ms`` is the time with what fetching its weights adds.
+    """
 
     cached_ms: float
+    predicted_ms: float
     leaf: int
     ends: tuple[float, float] | None
     rule: str
 
 
-def _prices(operators: Sequence[Operator], profile: DeviceProfile) -> dict[int, _Price]:
-    """The price of each operator that can have one, by position; operators of a kind together."""
+def _prices(operators: Sequence[Operator], profile: DeviceProfile, share: float) -> dict[int, _Price]:
+    """The price of each operator that can have one, by position; operators of a kind together.
+
+    Args:
+        share: of the network's weights that is fetched.
+    """
+    fetch = profile.weight_fetch
     found: dict[int, _Price] = {}
     for kind, model in profile.models.items():
         places = [i for i, o in enumerate(operators) if o.kind == kind and not o.problem]
@@ -311,11 +316,15 @@ def _prices(operators: Sequence[Operator], profile: DeviceProfile) -> dict[int, 
             continue
         complete = [KINDS[kind].complete(operators[i].dims) for i in places]
         dims = {name: np.array([each[name] for each in complete], float) for name in KINDS[kind].dimensions}
-        times, leaves = (column.tolist() for column in model.price(dims))
+        times, leaves = model.price(dims)
+        totals = times
+        if fetch is not None and share:
+            totals = fetch.total_ms(fetch.rate(kind, dims), times, KINDS[kind].weight_bytes(dims), share)
         ends = None if model.tree.intervals is None else model.tree.intervals.tolist()
-        rules = {leaf: rule_text(model.tree, leaf).text for leaf in set(leaves)}
-        for place, time, leaf in zip(places, times, leaves, strict=True):
-            found[place] = _Price(time, leaf, None if ends is None else tuple(ends[leaf]), rules[leaf])
+        rules = {leaf: rule_text(model.tree, leaf).text for leaf in set(leaves.tolist())}
+        columns = (column.tolist() for column in (times, totals, leaves))
+        for place, time, total, leaf in zip(places, *columns, strict=True):
+            found[place] = _Price(time, total, leaf, None if ends is None else tuple(ends[leaf]), rules[leaf])
     return found
 
 
