@@ -162,10 +162,11 @@ class _Demo:
         import fdi_keras as fdi
         from fdi_keras.networks import export_litert, measure_interleaved
 
+        contents = []
         for name, model in stages.items():
-            export_litert(model, self.out / f"{name}.tflite")
+            contents.append(export_litert(model, self.out / f"{name}.tflite"))
             model.save(self.out / f"{name}.keras")
-        times = measure_interleaved(list(stages.values()), seconds=1.5)
+        times = measure_interleaved(list(stages.values()), seconds=1.5, contents=contents)
         for (name, model), measured in zip(stages.items(), times, strict=True):
             report = fdi.predict_latency(model, profile)
             if not model.compiled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,10 +43,17 @@ def thin_to_time(
         TargetError: one channel everywhere still takes longer.
     """
     low, high = 0.0, 1.0
+    low_ms, high_ms = 0.0, math.inf
     best: tuple[float, Any] | None = None
     tried: set[tuple[int, ...]] = set()
     for _ in range(12):
         share = (low + high) / 2
+        if math.isfinite(high_ms):
+            # Times grow faster than shares, and are measured: the chord leads there in fewer steps than
+            # halves, but must not stay at one end.
+            chord = low + (high - low) * (time_ms - low_ms) / max(high_ms - low_ms, 1e-12)
+            margin = (high - low) / 8
+            share = min(max(chord, low + margin), high - margin)
         thin = thin_uniformly(model, share)
         shape = tuple(int(np.prod(w.shape)) for w in thin.weights)
         if shape in tried:
@@ -56,7 +64,10 @@ def thin_to_time(
             best = (abs(took - time_ms), thin)
         if best[0] <= tolerance * time_ms:
             break
-        low, high = (low, share) if took > time_ms else (share, high)
+        if took > time_ms:
+            high, high_ms = share, took
+        else:
+            low, low_ms = share, took
     assert best is not None
     if best[0] > 0.5 * time_ms:
         raise TargetError(

@@ -370,6 +370,7 @@ def measure_interleaved(
     threads: int = 1,
     seconds: float = 2.0,
     runtime: RuntimeChoice | None = None,
+    contents: Sequence[bytes] | None = None,
 ) -> list[MeasuredLatency]:
     """Time several networks in turns, so that a drift of the device hits all alike.
 
@@ -377,8 +378,11 @@ def measure_interleaved(
         models: as in :func:`measure_latency`.
         seconds: for each network.
         runtime: as there.
+        contents: of the ``.tflite`` files of the models, where they were exported before; ``None``:
+            each is converted.
     """
-    contents = [as_litert(model) for model in models]
+    if contents is None:
+        contents = [as_litert(model) for model in models]
     choice = msgspec.structs.replace(runtime or RuntimeChoice(), threads=threads)
     with open_runner(device, choice) as runner:
         measured = time_networks(runner, contents, device, seconds)
