@@ -16,6 +16,9 @@ from test_any_backend import images, sequences
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+
+# jax compiles each small operation of a network that is built: optimising them takes longer than running them.
+UNOPTIMISED = "--xla_backend_optimization_level=0"
 OTHERS = ("jax", "torch")
 
 
@@ -24,7 +27,7 @@ def run(backend, command, **environment):
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     # One thread: torch's wait for each other by spinning, which stops everything where cores are shared.
-    environment = {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1", **environment}
+    environment = {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1", "XLA_FLAGS": UNOPTIMISED, **environment}
     done = subprocess.run(
         [sys.executable, *command],
         env={**os.environ, **environment},
@@ -68,7 +71,11 @@ def test_two_devices_of_jax_train_as_one_does():
     """Data parallel training of ``keras.distribution``: losses, gates and strength."""
     script = [str(HERE / "train_on_devices.py")]
     one, two = (
-        run("jax", [*script, str(devices)], XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+        run(
+            "jax",
+            [*script, str(devices)],
+            XLA_FLAGS=f"{UNOPTIMISED} --xla_force_host_platform_device_count={devices}",
+        )
         for devices in (1, 2)
     )
     first, second = ([list(map(float, line.split())) for line in text.splitlines()] for text in (one, two))
