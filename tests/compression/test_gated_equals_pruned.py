@@ -23,7 +23,8 @@ def outputs(model, x):
     return to_numpy(keras.tree.flatten(model(x, training=False)))
 
 
-@examples(40, suppress_health_check=list(HealthCheck))
+@pytest.mark.no_cover
+@examples(30, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_pruning_a_random_network_is_exact(data, seed):
     network = random_network(data.draw, steps=(*CUTTABLE, *IN_GROUPS))

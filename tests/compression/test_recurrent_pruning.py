@@ -78,7 +78,8 @@ def stack(draw):
     return model
 
 
-@examples(25, suppress_health_check=list(HealthCheck))
+@pytest.mark.no_cover
+@examples(18, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_recurrent_stacks_are_pruned_exactly(data, seed):
     network = stack(data.draw)

@@ -9,6 +9,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
 from fdi_tui.app import ROOMS
 from fdi_tui.widgets.table import Column, RowTable
 from screens import SIZES, in_loop, screen_text, until, until_shown
@@ -53,6 +54,7 @@ def test_the_first_frame_needs_little():
     assert not {"numpy", "adbutils", "fdi_keras.devices"} & set(loaded)
 
 
+@pytest.mark.no_cover
 @in_loop
 async def test_every_key_of_every_room_can_be_pressed_at_every_size(make_app, state):
     from fdi_tui.keys import keys_of
