@@ -25,7 +25,7 @@ def run_example(monkeypatch, capsys):
     return run
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_compress_digits(run_example):
     out = run_example("compress_digits.py", "--epochs", "1")
     before, after = (line.split() for line in out.splitlines()[-2:])

@@ -23,7 +23,7 @@ def outputs(model, x):
     return to_numpy(keras.tree.flatten(model(x, training=False)))
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @examples(30, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_pruning_a_random_network_is_exact(data, seed):

@@ -78,7 +78,7 @@ def stack(draw):
     return model
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @examples(18, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_recurrent_stacks_are_pruned_exactly(data, seed):

@@ -178,7 +178,7 @@ def test_an_earlier_session_is_kept_under_another_name(tmp_path):
     [keras.models.clone_model, lambda model: type(model).from_config(model.get_config()), copy.deepcopy],
     ids=["clone_model", "from_config", "deepcopy"],
 )
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_copies_train_like_the_original(copied):
     model = compiled()
     fit(model, epochs=2)

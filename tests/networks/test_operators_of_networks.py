@@ -117,7 +117,7 @@ def test_families_of_applications(name):
     assert_same_operators(model)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_random_networks(data):

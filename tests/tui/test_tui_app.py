@@ -54,7 +54,7 @@ def test_the_first_frame_needs_little():
     assert not {"numpy", "adbutils", "fdi_keras.devices"} & set(loaded)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @in_loop
 async def test_every_key_of_every_room_can_be_pressed_at_every_size(make_app, state):
     from fdi_tui.keys import keys_of
