@@ -86,15 +86,19 @@ def without_repetition(graph: Graph) -> tuple[list[Call], tuple[int, ...]]:
     The converter executes layers of one configuration that read the same value only once.
     """
     same: dict[int, int] = {}
-    seen: dict[Any, Call] = {}
+    seen: dict[Any, list[Call]] = {}
     calls = []
     for call in graph.calls:
         inputs = tuple(same.get(value, value) for value in call.inputs)
-        key = _signature(call.layer)
-        first = seen.setdefault((key, inputs), call) if key else call
+        alike = seen.setdefault((type(call.layer), inputs), [])
+        # Mostly there is none, and no configuration has to be read.
+        signature = _signature(call.layer) if alike else None
+        first = next((each for each in alike if signature and _signature(each.layer) == signature), call)
         if first is not call:
             same.update(zip(call.outputs, first.outputs, strict=True))
-        elif inputs == call.inputs:
+            continue
+        alike.append(call)
+        if inputs == call.inputs:
             calls.append(call)
         else:
             known = {tensor: same.get(value, value) for tensor, value in call.value_of.items()}

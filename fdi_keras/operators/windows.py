@@ -38,8 +38,10 @@ def sides(dims: Mapping[str, Any]) -> tuple[Side, Side]:
 
 
 def _of_width(dims: Mapping[str, Any], name: str) -> Any:
-    own = np.asarray(dims.get(f"{name}_width", 0))
-    return np.where(own > 0, own, dims[name])
+    own = dims.get(f"{name}_width", 0)
+    if isinstance(own, (int, float)):  # one operator: numpy would take many times as long
+        return own if own > 0 else dims[name]
+    return np.where(np.asarray(own) > 0, own, dims[name])
 
 
 def output_sizes(dims: Mapping[str, Any]) -> tuple[Any, Any]:
