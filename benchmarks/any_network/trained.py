@@ -19,6 +19,10 @@ from benchmarks.report import Row
 SHARE, ON_TARGET, APART = 0.5, 0.10, 0.01
 BATCH = 64
 
+#: Images are so many times as high and wide, or five strides of two would leave a single pixel of the last
+#: stages. The data are enlarged, not the network: what cannot be narrowed would take half of its time.
+ENLARGED = 2
+
 FILES = {"MobileNetV2": "cifar10_20k.npz", "LSTM": "har.npz"}
 
 
@@ -118,13 +122,12 @@ def steer(name: str, path: Path, data: Path, examples: int, epochs: int, seed: i
 
 
 def _mobilenet(shape: tuple[int, ...]) -> Any:
-    """Images are enlarged, or five strides of two would leave a single pixel of the last stages."""
     import keras
 
-    image = keras.Input(shape)
-    x = keras.layers.Rescaling(1 / 127.5, -1.0)(keras.layers.UpSampling2D(2)(image))
+    image = keras.Input((ENLARGED * shape[0], ENLARGED * shape[1], shape[2]))
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(image)
     network = keras.applications.MobileNetV2(
-        (2 * shape[0], 2 * shape[1], shape[2]), 0.35, weights=None, classes=10, classifier_activation=None
+        image.shape[1:], 0.35, weights=None, classes=10, classifier_activation=None
     )
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -142,6 +145,13 @@ def _lstm(shape: tuple[int, ...]) -> Any:
     return keras.Model(sequence, L.Dense(6)(x), name="lstm")
 
 
+def _given(rows: Any) -> Any:
+    """Rows of the data as the networks take them."""
+    if rows.ndim != 4:
+        return rows
+    return rows.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2).astype("float32")
+
+
 def _arrays(path: Path, examples: int) -> tuple[Any, ...]:
     """Training examples and labels, then those to test on."""
     import numpy as np
@@ -150,9 +160,9 @@ def _arrays(path: Path, examples: int) -> tuple[Any, ...]:
         x_train, y_train, x_test, y_test = (file[k] for k in ("x_train", "y_train", "x_test", "y_test"))
     order = np.random.default_rng(0).permutation(len(x_train))[:examples]
     return (
-        x_train[order].astype("float32"),
+        x_train[order],
         y_train[order].astype("int32"),
-        x_test[:examples].astype("float32"),
+        x_test[:examples],
         y_test[:examples].astype("int32"),
     )
 
@@ -183,7 +193,7 @@ def _train(
 
         def __getitem__(self, index: int) -> tuple[Any, Any]:
             rows = self.order[index * BATCH : (index + 1) * BATCH]
-            batch = x[rows]
+            batch = _given(x[rows])
             if batch.ndim == 4:  # images are the same thing in a mirror, by a draw that depends on the batch
                 mirrored = self.mirrored[rows]
                 batch[mirrored] = batch[mirrored, :, ::-1]
@@ -203,8 +213,12 @@ def _train(
 
 
 def _accuracy(model: Any, arrays: tuple[Any, ...]) -> float:
-    predicted = model.predict(arrays[2], batch_size=500, verbose=0).argmax(axis=1)
-    return float((predicted == arrays[3]).mean())
+    import numpy as np
+
+    x, y = arrays[2:]
+    parts = [_given(x[start : start + 500]) for start in range(0, len(x), 500)]
+    predicted = np.concatenate([model.predict_on_batch(part) for part in parts]).argmax(axis=1)
+    return float((predicted == y).mean())
 
 
 if __name__ == "__main__":
