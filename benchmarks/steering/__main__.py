@@ -2,7 +2,7 @@
 
 Hours on two cores: every method on every task, for three seeds and three targets; results are kept as they come, and a
 run that was stopped goes on. ``--quick`` tries everything on a small task of its own in some minutes: enough to see
-that it works, not to learn anything. Parts: 1 the runs, 2 what follows from them.
+that it works, not to learn anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
 """
 
 from __future__ import annotations

@@ -154,16 +154,23 @@ def _deepiot(case: Case, cost: DeviceProfile) -> keras.Model:
         batch_size=case.task.batch, seed=case.seed, report=None,
         fits=lambda network: _time(network) <= case.target_ms * (1 + NEAR),
     )  # fmt: skip
-    return _tuned(searched, case, case.task.compress - case.searching)
+    return tuned(searched, case, case.task.compress - case.searching)
 
 
-def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
+def steered_gates(case: Case, cost: DeviceProfile) -> fdi.PrunableModel:
+    """The gated network, steered to what the uniformly thinned one costs."""
     gated = fdi.prunable(case.network)
     start = fdi.predict_latency(case.network, cost).total_ms
     wanted = min(_cost_of_uniform(case, cost), 0.98 * start)
     arguments = keras.saving.deserialize_keras_object(case.network.get_compile_config())
     gated.compile(**arguments, regularizer=fdi.LatencyRegularizer(cost, target_ms=wanted))
     gated.fit(*case.data, case.task.batch, epochs=case.searching, verbose=0)
+    return gated
+
+
+def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
+    gated = steered_gates(case, cost)
+    start = fdi.predict_latency(case.network, cost).total_ms
 
     def build(share: float) -> keras.Model | None:
         try:
@@ -176,7 +183,7 @@ def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
             else pruned
         )
 
-    return _tuned(_on_target(build, case.target_ms), case, case.task.compress - case.searching)
+    return tuned(_on_target(build, case.target_ms), case, case.task.compress - case.searching)
 
 
 def _ranked(case: Case, criterion: str) -> keras.Model:
@@ -191,7 +198,7 @@ def _ranked(case: Case, criterion: str) -> keras.Model:
         }
         return fdi.apply_widths(case.network, kept)
 
-    return _tuned(_on_target(build, case.target_ms), case, case.task.compress)
+    return tuned(_on_target(build, case.target_ms), case, case.task.compress)
 
 
 def _on_target(build: Callable[[float], keras.Model | None], target_ms: float) -> keras.Model:
@@ -229,7 +236,8 @@ def _trained(network: keras.Model, case: Case, epochs: int) -> keras.Model:
     return network
 
 
-def _tuned(network: keras.Model, case: Case, epochs: int) -> keras.Model:
+def tuned(network: keras.Model, case: Case, epochs: int) -> keras.Model:
+    """A cut network, trained on."""
     estimate_statistics(network, case.data[0], case.task.batch)
     return _trained(network, case, epochs)
 

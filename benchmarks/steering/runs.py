@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.report import Row
 from benchmarks.steering.settings import Settings
-from benchmarks.steering.tasks import QUICK_TASKS, TASKS, Task
+from benchmarks.steering.tasks import QUICK_TASKS, TASKS, Arrays, Task
+
+if TYPE_CHECKING:
+    from benchmarks.steering.methods import Case
 
 
 def run(settings: Settings) -> list[Row]:
@@ -39,19 +42,12 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
     import keras
 
     import fdi_keras as fdi
-    from benchmarks.steering.methods import METHODS, Case
+    from benchmarks.steering.methods import METHODS
 
     began = time.monotonic()
-    task = (TASKS | QUICK_TASKS)[name]
-    learn, test = task.load(settings.data)
-    network = _uncompressed(settings, name, task, seed, learn)
-    kept = settings.work / f"{name}-{seed}-{share:g}-steered.keras"
-    start_ms = fdi.measure_latency(network).median_ms
+    case, test = case_of(settings, name, seed, share)
+    network = case.network
     keras.utils.set_random_seed(1000 * seed + 1)
-    case = Case(
-        task, network, learn, fdi.load_profile(settings.profile), share * start_ms, seed,
-        lambda: keras.models.load_model(kept) if kept.exists() else None,
-    )  # fmt: skip
     found: dict[str, Any] = {"task": name, "seed": seed, "share": share, "method": method}
     try:
         small = METHODS[method](case)
@@ -71,6 +67,26 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
         }
     path.write_text(json.dumps(found))
     print(f"  {_row(found).row}: {_row(found).measured}; {time.monotonic() - began:.0f} s", flush=True)
+
+
+def case_of(settings: Settings, name: str, seed: int, share: float) -> tuple[Case, Arrays]:
+    """What methods are given, and what to test on."""
+    import keras
+
+    import fdi_keras as fdi
+    from benchmarks.steering.methods import Case
+
+    task = (TASKS | QUICK_TASKS)[name]
+    learn, test = task.load(settings.data)
+    network = _uncompressed(settings, name, task, seed, learn)
+    ours = settings.work / f"{name}-{seed}-{share:g}-steered.keras"
+    start_ms = fdi.measure_latency(network).median_ms
+    profile = fdi.load_profile(settings.profile)
+    case = Case(
+        task, network, learn, profile, share * start_ms, seed,
+        lambda: keras.models.load_model(ours) if ours.exists() else None,
+    )  # fmt: skip
+    return case, test
 
 
 def _uncompressed(settings: Settings, name: str, task: Task, seed: int, learn: Any) -> Any:

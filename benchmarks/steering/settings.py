@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Modules of the parts, by number.
-PARTS = {"1": "runs", "2": "verdicts"}
+PARTS = {"1": "runs", "2": "verdicts", "3": "growth"}
 
 #: Measured times to come to, as shares of the uncompressed network's.
 SHARES = (0.5, 0.25, 0.125)
