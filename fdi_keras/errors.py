@@ -184,3 +184,7 @@ class TargetError(FdiError, ValueError):
 
 class TrainingDivergedError(FdiError, ArithmeticError):
     """The loss became NaN or infinite."""
+
+
+class UnmeasuredProfileWarning(UserWarning):
+    """A network is priced by a profile that no device was measured for."""

@@ -31,7 +31,7 @@ def compare(first: str, second: str, kind: str | None, as_json: bool) -> None:
     and that are in the range of both; above 1 the second is slower. Below, where in the space of
     layer sizes that ratio is what.
 
-    JSON: first, second and kinds: by name first_error, second_error (0.05 is 5 %), ratio, low, high
+    JSON: first, second, warnings and kinds: by name first_error, second_error (0.05 is 5 %), ratio, low, high
     (quartiles), operators, and regions with conditions, ratio, low, high and operators.
     """
     from fdi_keras.cli.rules import model_of
@@ -49,6 +49,7 @@ def compare(first: str, second: str, kind: str | None, as_json: bool) -> None:
             {
                 "first": profiles[0].name,
                 "second": profiles[1].name,
+                "warnings": [profile.caution for profile in profiles if profile.caution],
                 "kinds": {
                     found.kind: {
                         **_without(found._asdict(), "kind"),

@@ -35,7 +35,7 @@ def print_comparison(
     for number, profile in zip(("first ", "second "), profiles, strict=True):
         out.print(Text.assemble((number, "bold cyan"), profile_head(profile)))
     out.print()
-    out.print(_kinds_table(kinds))
+    out.print(_kinds_table(profiles, kinds))
     out.print(Text(MEANING, "dim"))
     for found in kinds:
         regions = divided[found.kind]
@@ -45,14 +45,15 @@ def print_comparison(
             out.print(_regions_table(regions))
 
 
-def _kinds_table(kinds: Sequence[KindComparison]) -> Table:
+def _kinds_table(profiles: Sequence[DeviceProfile], kinds: Sequence[KindComparison]) -> Table:
     table = new_table()
     table.add_column("kind", no_wrap=True)
     for name in ("time", "middle half", "operators", "first's error", "second's"):
         table.add_column(name, justify="right", no_wrap=True)
     for found in kinds:
         if found.ratio is None or found.low is None or found.high is None:
-            why = "not in both" if None in (found.first_error, found.second_error) else "no common range"
+            both = all(found.kind in profile.models for profile in profiles)
+            why = "no common range" if both else "not in both"
             middle = [plain(why, "dim"), plain(""), plain("")]
         else:
             middle = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import runpy
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,9 @@ def compress(
         console.quiet_tensorflow()
         model, learn, test = _of_script(source) if source.suffix == ".py" else _of_model(source, data)
     from fdi_keras.compression.recipe import compress as carry_out
+    from fdi_keras.errors import UnmeasuredProfileWarning
+
+    warnings.simplefilter("ignore", UnmeasuredProfileWarning)  # it reports the same
 
     folder = out or source.with_name(f"{source.stem}-compressed")
     told = console.stderr()

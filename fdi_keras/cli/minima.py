@@ -73,6 +73,8 @@ def minima(profile: str, kind: str, fixed: tuple[str, ...], vary: str, free: flo
     dims = parse_dimensions(fixed)
     loaded = load_profile(profile)
     curve = predicted_curve(model_of(loaded, kind), dims, name, values, free)
+    if loaded.caution:
+        curve.warnings.insert(0, loaded.caution)
     if as_json:
         console.print_json({"profile": loaded.name, **_document(curve)})
         return

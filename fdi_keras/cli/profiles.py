@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fdi_keras.cli import console
-from fdi_keras.cli.options import json_option
+from fdi_keras.cli.options import FiniteRange, json_option
 
 
 @click.group(
@@ -20,17 +20,18 @@ from fdi_keras.cli.options import json_option
       fdi profiles rename local kitchen-laptop
       fdi profiles copy x86-avx512-litert /tmp/for-a-friend.json
       fdi profiles delete kitchen-laptop --yes
+      fdi profiles two-numbers --gflops 50 --gb-per-s 10 -o someday-phone
     """,
 )
 @json_option
 @click.pass_context
 def profiles(ctx: click.Context, as_json: bool) -> None:
-    """List profiles: your own, and those that came with fdi-keras; rename, copy, delete, validate them.
+    """List profiles: your own, and those that came with fdi-keras; rename, copy, delete, validate, make them.
 
     The error is the median over the kinds of operators, on measurements that were held out.
 
     JSON: a list of objects with name, path, own, device, runtime, created (seconds since 1970), kinds,
-    measurements, error (0.05 is 5 %), problem.
+    measurements, error (0.05 is 5 %; null where nothing was measured), caution, problem.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -52,6 +53,7 @@ def profiles(ctx: click.Context, as_json: bool) -> None:
                     "kinds": len(file.mape),
                     "measurements": file.measurements,
                     "error": file.error,
+                    "caution": file.caution,
                     "problem": file.problem,
                 }
                 for file in files
@@ -68,6 +70,8 @@ def profiles(ctx: click.Context, as_json: bool) -> None:
         table.add_column(head, justify="right")
     for file in files:
         device = console.plain(file.problem, "red") if file.problem else console.plain(file.device_name)
+        if file.caution:
+            device.append("  not measured", "yellow")
         device.append("" if file.own else "  (with fdi-keras)", "dim")
         error = "" if file.error is None else percent(file.error)
         table.add_row(
@@ -79,6 +83,33 @@ def profiles(ctx: click.Context, as_json: bool) -> None:
         )
     console.stdout().print(table)
     console.stdout().print(console.plain(f"Your own are in {profile_folder()}", "dim"), soft_wrap=True)
+
+
+@profiles.command("two-numbers")
+@click.option("--gflops", required=True, type=FiniteRange(min=0, min_open=True), metavar="N",
+              help="Peak of floating point operations, 10^9 a second.")  # fmt: skip
+@click.option("--gb-per-s", required=True, type=FiniteRange(min=0, min_open=True), metavar="N",
+              help="Memory bandwidth, 10^9 bytes a second.")  # fmt: skip
+@click.option("-o", "--out", required=True, metavar="TO", help="A path, or a name in your profile folder.")
+@json_option
+def two_numbers(gflops: float, gb_per_s: float, out: str, as_json: bool) -> None:
+    """Make a profile of two published numbers, for a device that cannot be measured.
+
+    Its times are FLOPs over the one and bytes over the other: no steps, no dips, and no operator that is
+    slower than its arithmetic. Whatever it prices says that it was not measured.
+
+    JSON: path.
+    """
+    from fdi_keras.profile.counted import two_number_profile
+    from fdi_keras.profile.manage import new_profile_path
+
+    path = new_profile_path(out)
+    profile = two_number_profile(gflops, gb_per_s)
+    profile.name = path.stem
+    profile.save(path)
+    _say("Written to", path, as_json)
+    if not as_json:
+        console.print_warnings([profile.caution])
 
 
 @profiles.command()

@@ -35,7 +35,7 @@ def rules(profile: str, kind: str | None, as_json: bool) -> None:
     The time model of a kind is a tree. A rule is the path to one leaf: under which conditions
     it holds, and a time that is linear in FLOPs, memory and parameters.
 
-    JSON: profile, device, runtime, threads, overhead_ms and kinds: by name of the kind
+    JSON: profile, device, runtime, threads, overhead_ms, warnings and kinds: by name of the kind
     measurements, borrowed (from other kinds), mape (held-out error, 0.05 is 5 %), tested (how many
     measurements the error is of), within_10, accounts (shares of the predicted time) and rules, each with
     text, conditions, formula, samples, mape, intercept_ms and weights in ms a FLOP, byte or parameter.
@@ -87,6 +87,7 @@ def _document(profile: DeviceProfile, models: dict[str, TimeModel]) -> dict[str,
         "runtime": f"{profile.runtime.name} {profile.runtime.version}",
         "threads": profile.runtime.threads,
         "overhead_ms": profile.overhead_ms,
+        "warnings": [profile.caution] if profile.caution else [],
         "kinds": {
             kind: {
                 "measurements": model.error.measurements,

@@ -37,13 +37,16 @@ def profile_head(profile: DeviceProfile) -> Text:
         f"{runtime.name} {runtime.version} ({runtime.delegate}), {count(runtime.threads, 'thread')}, "
         f"{runtime.precision}, learned {profile.created[:10]}"
     )
-    return Text.assemble(
+    head = Text.assemble(
         plain(profile.name, "bold"),
         "  ",
         plain(profile.device.name),
         "\n",
-        plain(made_with, "dim"),
+        plain(f"made {profile.created[:10]}" if profile.caution else made_with, "dim"),
     )
+    if profile.caution:
+        head.append("\n").append_text(plain(profile.caution, "yellow"))
+    return head
 
 
 def kinds_table(profile: DeviceProfile) -> Table:
@@ -58,10 +61,17 @@ def kinds_table(profile: DeviceProfile) -> Table:
             plain(kind),
             str(len(model.tree.leaves)),
             str(error.measurements),
-            Text(percent(error.mape), error_style(error.mape)),
-            percent(error.within_10),
+            *_errors(profile, model),
         )
     return table
+
+
+def _errors(profile: DeviceProfile, model: TimeModel) -> list[Text]:
+    """Held-out error, and the share within 10 %; none where nothing was measured."""
+    if profile.caution:
+        return [Text("none", "dim")] * 2
+    error = model.error
+    return [Text(percent(error.mape), error_style(error.mape)), Text(percent(error.within_10))]
 
 
 def print_overview(out: Console, profile: DeviceProfile, asked: str) -> None:
@@ -82,10 +92,11 @@ def print_rules(out: Console, profile: DeviceProfile, model: TimeModel) -> None:
     error = model.error
     head = Text.assemble(
         (model.kind, "bold"),
-        f": {count(len(rules), 'rule')} from {count(error.measurements, 'measurement')}\nheld-out error ",
-        (percent(error.mape), error_style(error.mape)),
-        f", {percent(error.within_10)} of predictions within 10 %",
+        f": {count(len(rules), 'rule')} from {count(error.measurements, 'measurement')}",
     )
+    if not profile.caution:
+        head.append("\nheld-out error ").append(percent(error.mape), error_style(error.mape))
+        head.append(f", {percent(error.within_10)} of predictions within 10 %")
     if error.tested is not None:
         head.append(
             f"\n(of {count(error.tested, 'measurement')} that were set aside before the others were chosen)"
@@ -119,7 +130,7 @@ def rules_table(rules: list[RuleText], wide: bool) -> Table:
             _conditions(rule, " and " if wide else "\nand "),
             _formula(rule, " + " if wide else "\n+ "),
             str(rule.samples),
-            Text(percent(rule.mape), error_style(rule.mape)),
+            Text(percent(rule.mape), error_style(rule.mape)) if rule.samples else Text("none", "dim"),
         )
     return table
 

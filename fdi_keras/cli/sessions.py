@@ -32,8 +32,8 @@ def sessions(name: str | None, as_json: bool) -> None:
 
     A session is a Keras training with fdi_keras.LatencyCallback(session=NAME).
 
-    JSON: a list of objects with name, journal, state, host, model, profile, device, epoch, start, target,
-    value, unit, problem; for one session, an object with these, and spaces and events.
+    JSON: a list of objects with name, journal, state, host, model, profile, profile_measured, device, epoch,
+    start, target, value, unit, problem; for one session, an object with these, and spaces and events.
     """
     from fdi_tui.data.sessions import Follower, SessionFolders
 
@@ -80,6 +80,7 @@ def _document(session: Session, epoch: float, problem: str) -> dict[str, Any]:
         "host": standing.host,
         "model": session.model,
         "profile": session.profile,
+        "profile_measured": session.profile_measured,
         "device": session.device,
         "epoch": _number(epoch),
         "start": _number(session.start),
@@ -114,6 +115,8 @@ def _print_one(one: dict[str, Any]) -> None:
         if one[key] is not None
     )
     out.print(console.plain(f"{one['name']}: {one['state']}, {values}", "bold"))
+    if not one["profile_measured"]:
+        out.print(console.plain(f"Its profile {one['profile']} was not measured.", "yellow"))
     table = new_table()
     table.add_column("channel space", overflow="fold")
     table.add_column("start", justify="right")

@@ -233,6 +233,7 @@ class LatencyCallback(keras.callbacks.Callback):
             "model": self.model.name,
             "profile": regularizer.profile.name,
             "device": regularizer.profile.device.name,
+            "measured": not regularizer.profile.caution,
             **_of_objective(regularizer, start),
             "epochs": self._epochs - self._first_epoch,
             "spaces": {s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
@@ -243,6 +244,8 @@ class LatencyCallback(keras.callbacks.Callback):
         self._journal = Journal(self.path)
         history_of(self.model).journal = str(self.path)
         self._journal.start("session", **about)
+        if regularizer.profile.caution:
+            self._journal.write("warning", message=regularizer.profile.caution)
         for operator in self.model.latency_plan.uncovered:
             reason = operator.problem or "not in the profile"
             self._journal.write(

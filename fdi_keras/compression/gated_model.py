@@ -18,6 +18,7 @@ from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_gr
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.networks.layer_widths import axes_of
+from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
 ops = keras.ops
 
@@ -123,12 +124,17 @@ class PrunableModel(keras.Model):
             UsageError: it is something else than a LatencyRegularizer.
             UnknownOperatorsError: its profile knows none of the network's operators.
             TargetError: its target is below what one channel a layer would take.
+
+        Warns:
+            UnmeasuredProfileWarning: its profile was not measured.
         """
         if regularizer is not None and not isinstance(regularizer, LatencyRegularizer):
             raise UsageError(
                 f"compile(regularizer=...) takes an fdi_keras.LatencyRegularizer, received "
                 f"{type(regularizer).__name__}."
             )
+        if regularizer is not None:
+            warn_if_unmeasured(regularizer.profile)
         plan = None if regularizer is None else self._plan(regularizer)
         super().compile(*args, **kwargs)
         self.__dict__["jit_is_auto"] = kwargs.get("jit_compile", "auto") == "auto"

@@ -25,6 +25,7 @@ from fdi_keras.networks.latency import measure_interleaved
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.profile import DeviceProfile, load_profile
+from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
 #: A network may grow to this multiple of a space's width when no origin limits it (our choice).
 REACH = 1.5
@@ -103,6 +104,7 @@ def grow(
             "grow() takes target_ms=, a predicted latency, or device=, which verifies; not both."
         )
     profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
+    warn_if_unmeasured(profile)
     graph = read_graph(small)
     spaces = find_channel_spaces(graph)
     plan = LatencyPlan(read_layer_operators(graph), spaces, profile)

@@ -20,6 +20,7 @@ from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.profile import DeviceProfile, load_profile
+from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
 
 def prune(
@@ -91,6 +92,8 @@ def prune(
         )
     if target_ms is not None and not (math.isfinite(target_ms) and target_ms > 0):
         raise UsageError(f"prune(target_ms={target_ms}): expected a positive number of milliseconds.")
+    if profile is not None and target_ms is not None:
+        warn_if_unmeasured(profile)
     graph = read_graph(model if gated is None else ungated(gated))
     spaces = find_channel_spaces(graph)
     exclude_layers(spaces, [*(gated.steering.excluded if gated else ()), *_listed(exclude)])

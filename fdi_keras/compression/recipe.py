@@ -134,6 +134,8 @@ def compress(
         raise UsageError(f"compress(epochs={epochs}): expected at least 2, to steer and to fine-tune.")
     if isinstance(profile, str):
         profile = load_profile(profile)
+    if profile.caution:
+        report(f"caution: {profile.caution}")
     run = _Run(model, profile, target_ms, data, epochs, validation_data, batch_size, device, session, report)
     run.begin(folder)
     return run.carry_out()

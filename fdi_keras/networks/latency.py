@@ -63,7 +63,8 @@ class LatencyReport:
         operators: a row an operator, in order of execution.
         fetched_share: share of the weights that does not stay in the caches between two inferences.
         fetch_ms: how much of the total is due to that.
-        warnings: unknown operators and dimensions outside what the profile measured, in words.
+        warnings: a profile that was not measured, unknown operators, and dimensions outside what it measured,
+            in words.
         profile: name of the profile.
         total_mj: predicted energy of one inference above idle, in mJ; ``None`` when it was not asked for.
         coverage_energy: as ``coverage``, of the operators whose energy is known; ``None`` without energy.
@@ -198,7 +199,7 @@ def read_operators(model: Any) -> list[Operator]:
 def price_operators(operators: Sequence[Operator], profile: DeviceProfile) -> LatencyReport:
     """The latency report of a list of operators."""
     rows: list[OperatorLatency] = []
-    warnings: dict[str, None] = {}
+    warnings: dict[str, None] = dict.fromkeys([profile.caution] if profile.caution else [])
     covered, total = np.zeros(2), np.zeros(2)
     fetch = profile.weight_fetch
     explanations = _explanations(operators)

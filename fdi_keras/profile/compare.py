@@ -38,7 +38,8 @@ class KindComparison(NamedTuple):
 
     Attributes:
         kind: of operator.
-        first_error, second_error: held-out error as a fraction; None where a profile lacks the kind.
+        first_error, second_error: held-out error as a fraction; None where a profile lacks the kind, or was not
+            measured.
         ratio: median of second to first predicted time over what either measured; above 1: the second is slower.
         low, high: quartiles of that ratio.
         operators: how many it is over.
@@ -73,12 +74,17 @@ def compare_profiles(first: DeviceProfile, second: DeviceProfile) -> Iterator[Ki
     """Two profiles kind by kind, in the order of the first and then of the second."""
     for kind in dict.fromkeys([*first.models, *second.models]):
         a, b = first.models.get(kind), second.models.get(kind)
-        errors = (a.error.mape if a else None, b.error.mape if b else None)
+        errors = (_error(first, kind), _error(second, kind))
         ratios = _ratios(first, second, kind)[1] if a and b else np.array([])
         if len(ratios):
             yield KindComparison(kind, *errors, *_middle(ratios), len(ratios))
         else:
             yield KindComparison(kind, *errors, None, None, None, 0)
+
+
+def _error(profile: DeviceProfile, kind: str) -> float | None:
+    model = profile.models.get(kind)
+    return None if model is None or profile.caution else model.error.mape
 
 
 def regions(first: DeviceProfile, second: DeviceProfile, kind: str) -> list[Region]:

@@ -16,6 +16,7 @@ from fdi_keras.execution_time import HeldOutError, TimeModel
 from fdi_keras.execution_time.tree import Leaf, Tree
 from fdi_keras.operators import EXPLANATORY, KINDS
 from fdi_keras.profile.profile import DeviceProfile, now
+from fdi_keras.profile.unmeasured import COUNTED, TWO_NUMBERS, caution
 from fdi_keras.profiling import Plan
 
 #: What can be counted, and the explanatory variables that make it up.
@@ -41,14 +42,14 @@ def counting_profile(what: Literal["flops", "parameters", "memory"]) -> DevicePr
     """
     if what not in COUNTS:
         raise UsageError(f"counting_profile({what!r}): expected one of {', '.join(COUNTS)}.")
-    return _linear(what, f"counts {what} in millions", dict.fromkeys(COUNTS[what], 1e-6))
+    return _linear(what, COUNTED, f"counts {what} in millions", dict.fromkeys(COUNTS[what], 1e-6))
 
 
 def two_number_profile(gflops: float, gb_per_s: float) -> DeviceProfile:
     """A device known by two published numbers only: time is FLOPs over one and bytes over the other.
 
     A stopgap where nothing can be measured (our choice): no steps, no dips, no operator that is
-    slower than its arithmetic.
+    slower than its arithmetic. Whatever it prices says so.
 
     Args:
         gflops: peak floating point operations, 10^9 a second.
@@ -62,11 +63,12 @@ def two_number_profile(gflops: float, gb_per_s: float) -> DeviceProfile:
             raise UsageError(f"two_number_profile({name}={value}): expected a positive number.")
     rates = {"flops": 1e-6 / gflops, "parameters": 4e-6 / gb_per_s}
     rates |= dict.fromkeys(COUNTS["memory"], 1e-6 / gb_per_s)
-    return _linear("two-numbers", f"{gflops:g} GFLOP/s and {gb_per_s:g} GB/s, nothing measured", rates)
+    text = f"two published numbers, {gflops:g} GFLOP/s and {gb_per_s:g} GB/s"
+    return _linear("two-numbers", TWO_NUMBERS, text, rates)
 
 
-def _linear(name: str, text: str, rates: Mapping[str, float]) -> DeviceProfile:
-    """Every kind costs its variables at these rates, in ms a unit."""
+def _linear(name: str, runtime: str, text: str, rates: Mapping[str, float]) -> DeviceProfile:
+    """Every kind costs its variables at these rates, in ms a unit; ``text`` stands for the device."""
     models = {
         kind: TimeModel(
             kind,
@@ -81,9 +83,9 @@ def _linear(name: str, text: str, rates: Mapping[str, float]) -> DeviceProfile:
         name=name,
         created=now(),
         device=DeviceInfo("none", text, "computer"),
-        runtime=Runtime("counted", fdi_keras.__version__),
+        runtime=Runtime(runtime, fdi_keras.__version__, "none"),
         overhead_ms=0.0,
         plan=Plan(None, 0, 1),
         models=models,
-        warnings=[f"nothing of it was measured: {text}"],
+        warnings=[caution(runtime, text)],
     )

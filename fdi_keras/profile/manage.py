@@ -85,18 +85,32 @@ def copy_profile(name: str | PathLike[str], to: str | PathLike[str]) -> Path:
         StorageError: it cannot be read or written.
     """
     source = find_profile(name)
-    target = Path(to).expanduser()
-    if target.is_dir():
-        target /= source.name
-    elif target.name == str(to) and target.suffix != SUFFIX:
-        target = profile_folder() / (checked_name(str(to)) + SUFFIX)
-    if target.exists():
-        raise UsageError(f"{target} is there already; delete it first, or name another file.")
+    target = new_profile_path(to, source.name)
     try:
         content = source.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read {source}: {error.strerror}.") from error
     write_atomically(target, content)
+    return target
+
+
+def new_profile_path(to: str | PathLike[str], in_folder: str = "") -> Path:
+    """Where a new profile goes: a name of the user's own, or a path if it has a folder or an ending in it.
+
+    Args:
+        to: the name or path.
+        in_folder: name of the file where ``to`` is a folder.
+
+    Raises:
+        UsageError: an impossible name, a file that is there already, or a folder and no name.
+    """
+    target = Path(to).expanduser()
+    if target.is_dir() and in_folder:
+        target /= in_folder
+    elif target.name == str(to) and target.suffix != SUFFIX:
+        target = profile_folder() / (checked_name(str(to)) + SUFFIX)
+    if target.exists():
+        raise UsageError(f"{target} is there already; delete it first, or name another file.")
     return target
 
 

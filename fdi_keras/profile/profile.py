@@ -17,6 +17,7 @@ from fdi_keras.devices import DeviceInfo, Runtime
 from fdi_keras.errors import EnergyUnknownError
 from fdi_keras.execution_time import TimeModel, WeightFetch
 from fdi_keras.operators import KINDS
+from fdi_keras.profile.unmeasured import caution
 from fdi_keras.profiling import ColdWeights, Plan
 
 FORMAT: Literal["fdi-profile"] = "fdi-profile"
@@ -133,6 +134,12 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def mape(self) -> dict[str, float]:
         """Held-out mean absolute percentage error of each kind, as a fraction."""
         return {kind: model.error.mape for kind, model in self.models.items()}
+
+    @property
+    def caution(self) -> str:
+        """What to know of its numbers where no device was measured; empty where one was."""
+        text = caution(self.runtime.name, self.device.name)
+        return f"profile {self.name!r} was {text}" if text else ""
 
     def to_dict(self, measurements: bool = True) -> dict[str, Any]:
         """Plain data for JSON; without ``measurements`` small enough to live in a saved network."""

@@ -103,6 +103,7 @@ def test_what_cannot_be():
 
 
 @pytest.mark.parametrize("what", COUNTS)
+@pytest.mark.filterwarnings("ignore::fdi_keras.errors.UnmeasuredProfileWarning")
 def test_counting_profiles_count(what):
     profile = DeviceProfile.from_dict(counting_profile(what).to_dict())
     model = network()

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from fdi_keras.cli import main
 from fdi_keras.errors import ProfileNotFoundError, UsageError
 from fdi_keras.profile import load_profile
+from fdi_keras.profile.counted import two_number_profile
 from fdi_keras.profile.manage import checked_name, copy_profile, delete_profile, rename_profile
 
 RECORDED = Path(__file__).parent / "recorded" / "profile.json"
@@ -101,6 +102,21 @@ async def type_in(pilot, key, text):
     await pilot.press(key)
     pilot.app.screen.query_one(Input).value = text
     await pilot.press("enter")
+
+
+@in_loop
+async def test_a_profile_that_was_not_measured_says_so(make_app, state):
+    two_number_profile(50, 10).save(state / "profiles" / "published.json")
+    (state / "profiles" / "local.json").unlink()
+    app = make_app(state, "profiles")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "published", "nothing", "not measured: its times come from")
+        assert "0.0 %" not in screen_text(app)
+        await pilot.press("enter")
+        await until_shown(pilot, "profile 'two-numbers' was not measured")
+        await until_shown(pilot, "in_channels 32", "predicted")
+        assert "0.0 %" not in screen_text(app)
+    assert app.faults == []
 
 
 @in_loop

@@ -42,6 +42,11 @@ class ChosenProfiles:
         file = self._files.get("second")
         return file[0].stem if file else ""
 
+    @property
+    def caution(self) -> str:
+        """What to know of profiles that were not measured; empty when both were."""
+        return "; ".join(one.caution for one in (self.profile, self.beside) if one and one.caution)
+
     def read(self, folder: Path) -> None:
         """Read what is new; may take a tenth of a second, and be called in any thread."""
         with self._reading:  # one at a time: a look that was cancelled goes on in its thread

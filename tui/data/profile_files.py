@@ -61,6 +61,7 @@ class ProfileFile:
         problem: why it is no profile; the attributes below are empty then.
         device_id, device_name, runtime: whom it is of.
         created: seconds since the epoch; None when it does not tell.
+        caution: why its numbers are no measured times; empty where they are.
         mape: held-out error by kind, as a fraction.
         measurements: all kinds together.
     """
@@ -80,6 +81,7 @@ class ProfileFile:
     measurements: int = 0
     warnings: tuple[str, ...] = ()
     energy: bool = False
+    caution: str = ""
 
     @property
     def key(self) -> str:
@@ -87,8 +89,11 @@ class ProfileFile:
 
     @property
     def error(self) -> float | None:
-        """Of its kinds the median held-out error: one poor small kind does not make a profile poor."""
-        values = sorted(self.mape.values())
+        """Of its kinds the median held-out error: one poor small kind does not make a profile poor.
+
+        None where nothing was measured.
+        """
+        values = [] if self.caution else sorted(self.mape.values())
         return values[len(values) // 2] if values else None
 
 
@@ -145,6 +150,8 @@ def bundled_folder() -> Path:
 
 def read_head(path: Path, own: bool) -> ProfileFile:
     """What a list shows of a file, whatever is in it."""
+    from fdi_keras.profile.unmeasured import caution
+
     size = 0
     try:
         content = path.read_bytes()
@@ -170,6 +177,7 @@ def read_head(path: Path, own: bool) -> ProfileFile:
         measurements=sum(model.error.measurements for model in head.models.values()),
         warnings=tuple(head.warnings),
         energy=head.energy is not None and bytes(head.energy) != b"null",
+        caution=clean(caution(head.runtime.name, head.device.name), 400),
     )
 
 

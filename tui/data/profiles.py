@@ -17,12 +17,15 @@ from fdi_keras.cli.minima import FREE
 from fdi_keras.execution_time import Leaf, Split, TimeModel, time_minima
 from fdi_keras.execution_time.rules import conditions_text
 from fdi_keras.operators import KINDS
-from fdi_keras.operators.kinds import CHOICES, MAY_BE_ZERO
+from fdi_keras.operators.kinds import CHOICES, MAY_BE_ZERO, Kind
 from fdi_keras.operators.windows import output_sizes
 from fdi_keras.profile import DeviceProfile
 
 #: Points of a curve at most; more than a terminal has columns of dots by far.
 MOST_POINTS = 2304
+
+#: Dimensions of an operator to begin with where nothing was measured; others are 32.
+PLAIN = {"kernel": 3, "stride": 1}
 
 #: Measurements beside a curve that are enough to compare it with.
 ENOUGH = 5
@@ -180,6 +183,8 @@ def usual_dims(profile: DeviceProfile, kind: str, leaves: list[int] | None = Non
     """
     model, spec = profile.models[kind], KINDS[kind]
     behind = measurements_behind(profile, kind, leaves)
+    if profile.caution:
+        return {name: _plain_value(spec, name) for name in spec.dimensions}
     if behind is None or not len(behind):
         middle = {
             n: round((low * high) ** 0.5) if low > 0 else int(low) for n, (low, high) in model.ranges.items()
@@ -192,6 +197,13 @@ def usual_dims(profile: DeviceProfile, kind: str, leaves: list[int] | None = Non
     distance = np.abs(logs - np.median(logs, axis=0)).sum(axis=1)
     at = int(np.lexsort((distance, -np.minimum(counts[same.reshape(-1)], ENOUGH)))[0])
     return {name: int(value) for name, value in zip(spec.dimensions, rows[at], strict=True)}
+
+
+def _plain_value(spec: Kind, name: str) -> int:
+    """A dimension of an operator of which nothing was measured."""
+    if name in spec.defaults:
+        return spec.defaults[name]
+    return 0 if name in CHOICES or name in MAY_BE_ZERO else PLAIN.get(name, 32)
 
 
 def varied_first(kind: str) -> str:

@@ -52,6 +52,7 @@ class Session:
         path: its journal.
         name, model, profile, device: what it says of itself.
         energy: it steers an energy in mJ, not a latency in ms.
+        profile_measured: its profile was measured on a device, and not made of numbers.
         start, target: of latency or energy, as predicted; NaN where unknown.
         epochs: planned in all trainings so far.
         history: a row an epoch: ``loss``, ``value`` (latency or energy), ``strength``, and metrics.
@@ -66,6 +67,7 @@ class Session:
     profile: str = ""
     device: str = ""
     energy: bool = False
+    profile_measured: bool = True
     start: float = math.nan
     target: float = math.nan
     epochs: int = 0
@@ -155,6 +157,7 @@ class Session:
         self.model, self.profile = name_of(event.get("model")), name_of(event.get("profile"))
         self.device = name_of(event.get("device"))
         self.energy = event.get("objective") == "energy"
+        self.profile_measured = event.get("measured") is not False
         unit = "mj" if self.energy else "ms"
         if not again:
             self.start = number(event.get(f"start_{unit}"))

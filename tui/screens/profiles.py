@@ -112,7 +112,7 @@ class ProfilesRoom(Room):
             "runtime": file.runtime,
             "age": now - file.created if file.created is not None else None,
             "kinds": len(file.mape) or None,
-            "measurements": file.measurements or None,
+            "measurements": "nothing" if file.caution else file.measurements or None,
             "error": file.error,
             "size": file.size,
             "problem": file.problem or None,
@@ -131,17 +131,21 @@ class ProfilesRoom(Room):
                 ("measured", f"{file.measurements} operators" if file.measurements else "", ""),
                 ("energy", "measured too" if file.energy else "", ""),
                 ("problem", file.problem, "red"),
+                ("caution", file.caution, "yellow"),
                 (
                     "note",
                     "an own profile of the same name is found before it" if file.shadowed else "",
                     "yellow",
                 ),
-                *(("warning", warning, "yellow") for warning in file.warnings[:20]),
+                *(("warning", text, "yellow") for text in file.warnings[:20] if text != file.caution),
             ]
             size, verdict = self._verdicts.get(file.key, (0, ""))
             if verdict and size == file.size:
                 lines.append(("validated", verdict, "green" if verdict.startswith("nothing") else "red"))
-            errors = {clean(kind, 40): {"kind": kind, "error": error} for kind, error in file.mape.items()}
+            errors = {
+                clean(kind, 40): {"kind": kind, "error": None if file.caution else error}
+                for kind, error in file.mape.items()
+            }
         elif not self._files:
             lines = [("", "There is no profile yet: start a campaign in the room of devices.", "")]
         self.query_one("#details", Details).show([line for line in lines if line[1]])

@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from fdi_keras.cli.words import borrowed_text, count, dims_text, error_style, percent, time_text
+from fdi_keras.text import clean
 
 if TYPE_CHECKING:
     from fdi_tui.data.profiles import Behind
@@ -37,8 +38,9 @@ def described(profile: DeviceProfile, kind: str, leaves: list[int], width: int, 
         rule = rule_text(model.tree, leaves[0])
         text.append("when ", "dim").append(" and ".join(rule.conditions) or "always").append("\n")
         text.append("time ", "dim").append(rule.formula, "bold").append("\n")
-        text.append(f"{count(rule.samples, 'measurement')}, error ", "dim")
-        text.append(percent(rule.mape), error_style(rule.mape))
+        if not profile.caution:
+            text.append(f"{count(rule.samples, 'measurement')}, error ", "dim")
+            text.append(percent(rule.mape), error_style(rule.mape))
     else:
         rules = [model.tree.leaves[leaf].leaf for leaf in leaves]
         samples = sum(leaf.samples for leaf in rules)
@@ -47,6 +49,8 @@ def described(profile: DeviceProfile, kind: str, leaves: list[int], width: int, 
             f"  {count(len(leaves), 'rule')}, {count(samples, 'measurement')}, error "
         )
         text.append(percent(error), error_style(error))
+    if profile.caution:
+        return text.append(clean(profile.caution, 400), "yellow")
     if whole:
         text.append("\nheld-out error ", "dim").append(
             percent(model.error.mape), error_style(model.error.mape)

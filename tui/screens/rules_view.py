@@ -111,7 +111,7 @@ class RulesView(Room):
 
     def refresh_data(self) -> None:
         status = self.query_one(StatusLine)
-        status.warning = self._chosen.problem
+        status.warning = self._chosen.problem or self._chosen.caution
         profile = self._profile
         if profile is None:
             if self._chosen.problem:

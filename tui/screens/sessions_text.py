@@ -58,7 +58,7 @@ def session_row(listed: Listed, followed: Session | None, mark: str, now: float)
         "measured": _quantity(session, session.measured[-1].median_ms) if session.measured else None,
         "age": None if standing.since is None else max(now - standing.since, 0.0),
         "model": session.model,
-        "profile": session.profile,
+        "profile": session.profile if session.profile_measured else f"{session.profile}, not measured",
         "device": session.device,
         "host": session.writer.host,
     }
@@ -113,7 +113,7 @@ def _or_none(value: float) -> float | None:
 def metric_name(session: Session, metric: str) -> str:
     """What a curve shows, in words."""
     if metric == "value":
-        return f"predicted {session.quantity}"
+        return f"predicted {session.quantity}" + ("" if session.profile_measured else ", nothing measured")
     every = session.history.stride
     return metric.replace("_", " ") + (f", every {every}th epoch" if every > 1 else "")
 
@@ -123,6 +123,8 @@ def sum_of(session: Session, now: float) -> str:
     parts = [f"{session.name}: {standing_text(session.standing(now), now)}"]
     if session.model:
         parts.append(f"{session.model} on {session.device or session.profile}")
+    if not session.profile_measured:
+        parts.append("its profile was not measured")
     if math.isfinite(session.start) and math.isfinite(session.target):
         parts.append(f"from {session.value_text(session.start)} to {session.value_text(session.target)}")
     if math.isfinite(session.after_ms):

@@ -124,6 +124,8 @@ class RuleTree(Tree[Place], inherit_bindings=False):
 
     def _kind_label(self, kind: str) -> Text:
         error = self._models[kind].error
+        if not error.measurements:
+            return Text.assemble((kind, "bold"), ("  not measured", "dim"))
         return Text.assemble((kind, "bold"), "  ", (percent(error.mape), error_style(error.mape)))
 
     def _label(self, kind: str, node: RuleNode) -> Text:
