@@ -275,8 +275,8 @@ def draw_learning(report: dict[str, Any]) -> None:
 def draw_memory(report: dict[str, Any]) -> None:
     """Pictures of the memory study, its table and its answer."""
     from fdi_keras.study.explain import correlations, fits
+    from fdi_keras.study.network import Swept
     from fdi_keras.study.report import PICTURES, answer, picture
-    from fdi_keras.study.swept import Swept
 
     found = next((r["details"]["networks"] for r in report["rows"] if "networks" in r["details"]), None)
     if found is None:

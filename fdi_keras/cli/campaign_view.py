@@ -22,7 +22,8 @@ from rich.text import Text
 
 from fdi_keras.cli.console import plain
 from fdi_keras.cli.rules_view import HELD_OUT, kinds_table, profile_head
-from fdi_keras.cli.words import clock, count, dims_text, time_text
+from fdi_keras.cli.words import clock, count, time_text
+from fdi_keras.operators.words import dims_text
 from fdi_keras.profile import DeviceProfile, profile_folder
 from fdi_keras.profiling import CampaignProgress
 

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fdi_keras.cli.console import clean, plain
+from fdi_keras.cli.console import plain
 from fdi_keras.cli.tables import new_table
-from fdi_keras.cli.words import count, dims_text, percent, time_text
+from fdi_keras.cli.words import count, percent, time_text
 from fdi_keras.execution_time import describe_rules
 from fdi_keras.networks.latency import LatencyReport
+from fdi_keras.operators.words import dims_text, short_name
 from fdi_keras.profile import DeviceProfile
 from fdi_keras.study.roofline import MEANING, Place, Roofline
 
@@ -130,17 +131,6 @@ def print_roofline(out: Console, report: LatencyReport, roofline: Roofline, plac
             if place.bound == bound
         )
         out.print(plain(f"{percent(share / report.total_ms)} of the time is limited by {bound}: {meaning}."))
-
-
-def short_name(name: str) -> str:
-    """The last of the names that a converter joins for fused layers, without what it repeats.
-
-    >>> short_name("net_1/re_lu_1/Relu;net_1/conv2d_1/convolution"), short_name("conv2d_1")
-    ('net_1/conv2d_1', 'conv2d_1')
-    """
-    last = clean(name).rpartition(";")[2]
-    folder, _, end = last.rpartition("/")
-    return folder if "/" in folder and end else last
 
 
 def _numbers(profile: DeviceProfile) -> dict[tuple[str, str], int]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fdi_keras.cli import console
 from fdi_keras.cli.options import FiniteRange, json_option
+from fdi_keras.errors import UsageError
+
+if TYPE_CHECKING:
+    from fdi_keras.profile import DeviceProfile
+    from fdi_keras.profile.roofline import Roofline
 
 
 @click.command(
@@ -49,19 +55,26 @@ def sweep(
     one; then which of these goes with the time, how well FLOPs alone and FLOPs with memory access predict a network
     that was left out, and which networks of equal FLOPs are not equally fast.
 
+    Networks of equal FLOPs and different times are explained operator by operator: what each takes beyond its FLOPs.
+
     JSON: networks (each family, multiplier, flops, memory_bytes, parameters, predicted_ms, measured_ms, iqr_ms,
-    cache_references, cache_misses, kinds), and answer, sentences; null where nothing was measured.
+    cache_references, cache_misses, kinds), answer, sentences; null where too little was measured, and pairs of
+    equal FLOPs (each slower, faster, times_as_long, memory_ratio, difference: by, total, by_flops, rest, unpriced, and
+    parts with name, kind, dims, slower and faster (how many each has), flops, memory_bytes, intensity, predicted_ms,
+    bound, more).
     """
     console.quiet_tensorflow()
-    from fdi_keras.study.report import answer, html_page, write_pictures
+    from fdi_keras.profile import load_profile
+    from fdi_keras.study.report import answer, explained_pairs, html_page, write_pictures
     from fdi_keras.study.swept import parse_widths
     from fdi_keras.study.swept import sweep as carry_out
 
     told = console.stderr()
+    loaded = None if profile is None else load_profile(profile)
     networks = carry_out(
         models,
         None if widths is None else parse_widths(widths),
-        profile=profile,
+        profile=loaded,
         device=None if device == "none" else device,
         threads=threads,
         seconds=seconds,
@@ -73,14 +86,37 @@ def sweep(
 
     enough = sum(network.measured_ms is not None for network in networks) >= FEWEST
     said = answer(networks) if enough else None
+    roofline, warnings = _roofline(loaded)
     if out is not None and enough:
         write_pictures(networks, out)
-        (out / "study.html").write_text(html_page(networks, device))
+        (out / "study.html").write_text(html_page(networks, device, roofline))
     if as_json:
-        console.print_json({"networks": [network.to_dict() for network in networks], "answer": said})
+        console.print_json(
+            {
+                "networks": [network.to_dict() for network in networks],
+                "answer": said,
+                "pairs": explained_pairs(networks, roofline),
+                "warnings": warnings,
+            }
+        )
         return
-    from fdi_keras.cli.sweep_view import print_sweep
+    from fdi_keras.cli.sweep_view import print_pairs, print_sweep
 
     print_sweep(console.stdout(), networks, said or [])
+    print_pairs(console.stdout(), networks, roofline)
+    console.print_warnings(warnings)
     if out is not None and enough:
         console.stdout().print(console.plain(f"Written to {out}: study.html, and a picture for each pair."))
+
+
+def _roofline(profile: DeviceProfile | None) -> tuple[Roofline | None, list[str]]:
+    """The roofs of a profile, and what a user should know of it."""
+    from fdi_keras.profile.roofline import roofline_of
+
+    if profile is None:
+        return None, []
+    cautions = [profile.caution] if profile.caution else []
+    try:
+        return roofline_of(profile), cautions
+    except UsageError as error:
+        return None, [*cautions, f"what bounds each operator is not known: {error}"]

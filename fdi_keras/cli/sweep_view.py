@@ -1,4 +1,4 @@
-"""What ``fdi sweep`` shows: a table, two plots, and the answer."""
+"""What ``fdi sweep`` shows: a table, two plots, the answer, and pairs of networks operator by operator."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from rich.console import Console
 from fdi_keras.cli.console import plain
 from fdi_keras.cli.plot import scatter
 from fdi_keras.cli.tables import new_table
-from fdi_keras.study.swept import Swept
+from fdi_keras.profile.roofline import Roofline
+from fdi_keras.study.difference import cells, difference, in_words
+from fdi_keras.study.explain import equal_pairs
+from fdi_keras.study.network import Swept
+from fdi_keras.study.report import PAIRS
 
 #: Letters of families in plots.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+#: From this width on a row of a pair has room for everything.
+WIDE = 120
+
+#: What narrower terminals leave out.
+WIDE_ONLY = ("layer", "MFLOPs", "MB")
 
 
 def print_sweep(out: Console, networks: Sequence[Swept], said: Sequence[str]) -> None:
@@ -38,3 +48,23 @@ def print_sweep(out: Console, networks: Sequence[Swept], said: Sequence[str]) ->
                 out.print(plain(line))
     for text in said:
         out.print(plain(text))
+
+
+def print_pairs(out: Console, networks: Sequence[Swept], roofline: Roofline | None) -> None:
+    """Networks of equal FLOPs and different times: the few operators that make most of the difference."""
+    for pair in equal_pairs(networks, PAIRS):
+        found = difference(pair, roofline)
+        if found is None:
+            continue
+        out.print()
+        out.print(plain(in_words(found, pair.slower, pair.faster)))
+        heads, *rows = cells(found)
+        shown = [at for at, head in enumerate(heads) if out.width >= WIDE or head not in WIDE_ONLY]
+        table = new_table()
+        for at in shown:
+            words = heads[at] in ("layer", "operator", "bound")
+            layer = {"no_wrap": True, "overflow": "ellipsis", "max_width": 24} if heads[at] == "layer" else {}
+            table.add_column(heads[at], justify="left" if words else "right", **layer)
+        for row in rows:
+            table.add_row(*(plain(row[at]) for at in shown))
+        out.print(table)

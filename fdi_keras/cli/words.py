@@ -62,28 +62,6 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def dims_text(dims: Mapping[str, int]) -> str:
-    """The dimensions of an operator in a few characters.
-
-    >>> dims_text({"height": 28, "width": 28, "in_channels": 64, "out_channels": 96, "kernel": 3, "stride": 2})
-    '28x28x64 -> 96, kernel 3, stride 2'
-    >>> dims_text({"rows": 1, "in_channels": 64, "out_channels": 10, "activation": 0})
-    '64 -> 10'
-    """
-    sides = [dims[side] for side in ("height", "width") if side in dims]
-    if dims.get("rows", 1) > 1:
-        sides.append(dims["rows"])
-    channels = dims.get("in_channels", dims.get("channels"))
-    text = "x".join(str(n) for n in (*sides, channels) if n is not None)
-    if "out_channels" in dims:
-        text += f" -> {dims['out_channels']}"
-    if "kernel" in dims:
-        text += f", kernel {dims['kernel']}"
-    if dims.get("stride", 1) > 1:
-        text += f", stride {dims['stride']}"
-    return text
-
-
 def _digits(value: float) -> str:
     text = f"{value:.3g}"
     return text if "e" not in text else f"{value:.0f}"

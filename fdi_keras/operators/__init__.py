@@ -13,6 +13,7 @@ from fdi_keras.operators.kinds import (
     Kind,
     Operator,
     get_kind,
+    memory_access,
 )
 
-__all__ = ["EXPLANATORY", "KINDS", "Kind", "Operator", "get_kind"]
+__all__ = ["EXPLANATORY", "KINDS", "Kind", "Operator", "get_kind", "memory_access"]

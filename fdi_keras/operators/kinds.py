@@ -151,6 +151,12 @@ class Operator:
         return dict(zip(EXPLANATORY, map(float, values), strict=True))
 
 
+def memory_access(operator: Operator) -> float:
+    """Bytes that one operator reads and writes, its weights included."""
+    found = operator.explained
+    return found["memory_in"] + found["memory_out"] + BYTES * found["parameters"]
+
+
 def get_kind(name: str) -> Kind:
     """The kind of this name; UsageError lists the known ones."""
     try:

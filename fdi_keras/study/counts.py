@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fdi_keras.operators import Operator
-from fdi_keras.operators.kinds import BYTES
+from fdi_keras.operators import Operator, memory_access
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,6 @@ class Counts:
     def intensity(self) -> float:
         """FLOPs for every byte of memory access."""
         return self.flops / self.memory_bytes if self.memory_bytes else 0.0
-
-
-def memory_access(operator: Operator) -> float:
-    """Bytes that one operator reads and writes, its weights included."""
-    found = operator.explained
-    return found["memory_in"] + found["memory_out"] + BYTES * found["parameters"]
 
 
 def count(operators: Sequence[Operator]) -> Counts:

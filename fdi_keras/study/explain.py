@@ -17,7 +17,7 @@ from fdi_keras.errors import UsageError
 from fdi_keras.execution_time.nonnegative import fit_leaf
 
 if TYPE_CHECKING:
-    from fdi_keras.study.swept import Swept
+    from fdi_keras.study.network import Swept
 
 #: What may explain a time, as attributes of a network.
 QUANTITIES = ("flops", "memory_bytes", "parameters")

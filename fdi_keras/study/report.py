@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from fdi_keras.profile.roofline import Roofline
+from fdi_keras.study.difference import cells, difference, in_words
 from fdi_keras.study.explain import correlations, equal_pairs, fits
+from fdi_keras.study.network import Swept
 from fdi_keras.study.page import lines_picture, page, table
-from fdi_keras.study.swept import Swept
 
 
 class Axis(NamedTuple):
@@ -25,6 +27,9 @@ TIME = Axis("measured_ms", "measured ms", 1.0)
 MEMORY = Axis("memory_bytes", "memory access, MB", 1e6)
 PARAMETERS = Axis("parameters", "parameters, millions", 1e6)
 CACHE = Axis("cache_references", "cache references, millions", 1e6)
+
+#: Pairs of networks of equal FLOPs that are told of.
+PAIRS = 3
 
 #: Pictures by the names of their files: what is drawn over what.
 PICTURES = {
@@ -65,8 +70,13 @@ def picture(networks: Sequence[Swept], x: Axis, y: Axis) -> str:
     return lines_picture(series, x.label, y.label)
 
 
-def html_page(networks: Sequence[Swept], device: str) -> str:
+def html_page(networks: Sequence[Swept], device: str, roofline: Roofline | None = None) -> str:
     """Everything on one page, pictures inside.
+
+    Args:
+        networks: that were swept.
+        device: its name.
+        roofline: of the device, where it is known.
 
     Raises:
         UsageError: too few networks were measured, or matplotlib is not installed.
@@ -80,7 +90,27 @@ def html_page(networks: Sequence[Swept], device: str) -> str:
     ]
     rows += [(network.name, *network.cells) for network in networks]
     parts.append(table(rows))
+    for pair in equal_pairs(networks, PAIRS):
+        found = difference(pair, roofline)
+        if found is not None:
+            parts.append(f"<h2>{html.escape(f'{pair.slower.name} and {pair.faster.name}')}</h2>")
+            parts.append(f"<p>{html.escape(in_words(found, pair.slower, pair.faster))}</p>")
+            parts.append(table(cells(found)))
     return page(f"What explains the times of {len(networks)} networks on {device}", parts)
+
+
+def explained_pairs(networks: Sequence[Swept], roofline: Roofline | None = None) -> list[dict[str, Any]]:
+    """Networks of equal FLOPs and different times, operator by operator, as plain data."""
+    return [
+        {
+            "slower": pair.slower.name,
+            "faster": pair.faster.name,
+            "times_as_long": pair.times_as_long,
+            "memory_ratio": pair.memory_ratio,
+            "difference": None if (found := difference(pair, roofline)) is None else found.to_dict(),
+        }
+        for pair in equal_pairs(networks, PAIRS)
+    ]
 
 
 def answer(networks: Sequence[Swept]) -> list[str]:
@@ -110,7 +140,7 @@ def answer(networks: Sequence[Swept]) -> list[str]:
         f"{pair.slower.name} takes {pair.times_as_long:.2f} times as long as {pair.faster.name} at the same FLOPs "
         f"({pair.slower.flops / 1e9:.3g} and {pair.faster.flops / 1e9:.3g} G); it moves {pair.memory_ratio:.2f} "
         f"times as many bytes. {_where(pair.slower, pair.faster)}"
-        for pair in equal_pairs(networks, 3)
+        for pair in equal_pairs(networks, PAIRS)
     ]
     return lines
 

@@ -10,22 +10,19 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from fdi_keras.devices import Runner, RuntimeChoice, open_runner
 from fdi_keras.errors import ModelFileError, StorageError, UsageError
 from fdi_keras.journal import Journal, read_journal
 from fdi_keras.networks.export import export_litert, load_model
-from fdi_keras.networks.latency import predict_latency, time_networks
-from fdi_keras.networks.tflite_operators import read_tflite_operators
+from fdi_keras.networks.latency import time_networks
 from fdi_keras.profile import DeviceProfile, load_profile
-from fdi_keras.study.counts import count, memory_access
 from fdi_keras.study.families import FAMILIES, family
+from fdi_keras.study.network import Swept, swept_network
 from fdi_keras.study.scaling import scaled
 
 #: Networks take turns so often, so that a drift of the device hits all alike.
@@ -36,61 +33,6 @@ DIGITS = 6
 
 #: Where a sweep keeps what it has.
 JOURNAL = "sweep.jsonl"
-
-
-@dataclass(frozen=True)
-class Swept:
-    """A network at one width.
-
-    Attributes:
-        family: of the network: the name of a built-in one, else the name of the model.
-        multiplier: of all widths.
-        flops: two for each multiply-accumulate.
-        memory_bytes: memory access, see ``counts.py``.
-        parameters: of its operators.
-        predicted_ms: by a profile; ``None`` without one.
-        measured_ms, iqr_ms: median of its rounds and the distance of the outer ones; ``None`` without a device.
-        cache_references, cache_misses: of one inference, where the device counts them.
-        kinds: by kind of operator its share of ``flops`` and of ``memory_bytes``, and ``predicted_ms``.
-    """
-
-    family: str
-    multiplier: float
-    flops: float
-    memory_bytes: float
-    parameters: float
-    predicted_ms: float | None = None
-    measured_ms: float | None = None
-    iqr_ms: float | None = None
-    cache_references: float | None = None
-    cache_misses: float | None = None
-    kinds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Of the network at this width."""
-        return f"{self.family} {self.multiplier:g}"
-
-    @property
-    def intensity(self) -> float:
-        """FLOPs for every byte of memory access."""
-        return self.flops / self.memory_bytes if self.memory_bytes else 0.0
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """GFLOPs, MB, millions of parameters, FLOPs a byte, predicted and measured ms, as tables show them."""
-        times = ("" if time is None else f"{time:.4g}" for time in (self.predicted_ms, self.measured_ms))
-        return (
-            f"{self.flops / 1e9:.3f}",
-            f"{self.memory_bytes / 1e6:.1f}",
-            f"{self.parameters / 1e6:.2f}",
-            f"{self.intensity:.1f}",
-            *times,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
 
 
 def parse_widths(text: str) -> list[float]:
@@ -182,7 +124,10 @@ def sweep(
         if device is not None:
             with open_runner(device, RuntimeChoice(threads=threads)) as runner:
                 _time(runner, device, paths, seconds, counters, kept, report)
-        return [_row(key, path, profile, kept) for key, path in paths.items()]
+        return [
+            swept_network(*key, path, profile, kept.times.get(key, ()), kept.caches.get(key))
+            for key, path in paths.items()
+        ]
 
 
 class _Kept:
@@ -237,40 +182,6 @@ def _time(
         report(f"round {number} of {ROUNDS}: {len(paths)} networks timed")
     if counters and not kept.caches:
         report(f"device {device} counts no cache accesses")
-
-
-def _row(key: tuple[str, float], path: Path, profile: DeviceProfile | None, kept: _Kept) -> Swept:
-    operators = read_tflite_operators(path)
-    counts = count(operators)
-    predicted = None if profile is None else predict_latency(path, profile)
-    kinds: dict[str, dict[str, float | None]] = {}
-    for i, operator in enumerate(operators):
-        row = kinds.setdefault(
-            operator.kind,
-            {"flops": 0.0, "memory_bytes": 0.0, "predicted_ms": None if predicted is None else 0.0},
-        )
-        priced = None if predicted is None else predicted.operators[i].predicted_ms or 0.0
-        for name, value in (
-            ("flops", operator.explained["flops"]),
-            ("memory_bytes", memory_access(operator)),
-            ("predicted_ms", priced),
-        ):
-            if value is not None:
-                row[name] = (row[name] or 0.0) + value
-    times = kept.times.get(key, [])
-    references, misses = kept.caches.get(key, (None, None))
-    return Swept(
-        *key,
-        counts.flops,
-        counts.memory_bytes,
-        counts.parameters,
-        None if predicted is None else predicted.total_ms,
-        float(np.median(times)) if times else None,
-        float(np.ptp(times)) if times else None,
-        references,
-        misses,
-        kinds,
-    )
 
 
 def _source(model: Any) -> tuple[str, Callable[[float], keras.Model], list[float]]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fdi_keras import load_profile, predict_latency
-from fdi_keras.cli.predict_view import short_name
+from fdi_keras.operators.words import short_name
 from fdi_keras.profile import EnergyPart
 
 

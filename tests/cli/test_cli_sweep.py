@@ -14,6 +14,8 @@ def test_a_model_at_four_widths(fdi, keras_model, small_profile, tmp_path):
     assert [row["multiplier"] for row in document["networks"]] == [0.25, 0.5, 0.75, 1.0]
     assert all(row["measured_ms"] > 0 for row in document["networks"])
     assert document["answer"][0].startswith("FLOPs alone")
+    assert document["pairs"] == []  # of one family
+    assert any("what bounds each operator is not known" in text for text in document["warnings"])
     assert "<svg" in (out / "study.html").read_text()
     shown = fdi("sweep", keras_model, *words)
     assert "measured time in ms over GFLOPs" in shown.out

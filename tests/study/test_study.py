@@ -16,9 +16,10 @@ from fdi_keras.profile.counted import counting_profile
 from fdi_keras.study import correlations, equal_pairs, fits, roofline_of
 from fdi_keras.study.counts import count, memory_access
 from fdi_keras.study.families import FAMILIES
+from fdi_keras.study.network import Swept
 from fdi_keras.study.report import answer, html_page, write_pictures
 from fdi_keras.study.scaling import scaled
-from fdi_keras.study.swept import Swept, parse_widths
+from fdi_keras.study.swept import parse_widths
 
 L = keras.layers
 

@@ -15,7 +15,7 @@ from fdi_tui.widgets.table import Column
 from fdi_tui.words import clock, error_style, percent, standing_style, standing_text, time_text
 from rich.text import Text
 
-from fdi_keras.cli.words import dims_text
+from fdi_keras.operators.words import dims_text
 from fdi_keras.text import clean
 
 #: Rows of measurements and of the log that are shown; the export has no more either.

@@ -10,7 +10,8 @@ from fdi_tui.widgets.table import Column
 from rich.text import Text
 from textual.widgets import Static
 
-from fdi_keras.cli.words import borrowed_text, count, dims_text, error_style, percent, time_text
+from fdi_keras.cli.words import borrowed_text, count, error_style, percent, time_text
+from fdi_keras.operators.words import dims_text
 from fdi_keras.text import clean
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from fdi_tui.data.readings import Reading
 from fdi_tui.widgets.picture import Series
 from fdi_tui.widgets.plot import Plot
 
-from fdi_keras.cli.words import dims_text, time_text
+from fdi_keras.cli.words import time_text
+from fdi_keras.operators.words import dims_text
 
 if TYPE_CHECKING:
     from fdi_keras.profile import DeviceProfile
