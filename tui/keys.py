@@ -119,7 +119,14 @@ KEYS = (
     Key("campaign.dimension_next", "d", "Dimension", "Plot the times against the next dimension."),
     Key("rules.choose", "o", "Profile", "Look at another profile.", footer=True),
     Key("rules.compare", "c", "Compare", "Another profile beside this one; again: without.", footer=True),
-    Key("rules.view_next", "v", "View", "Curve, measurements, or the comparison.", footer=True),
+    Key("rules.view_next", "v", "View", "Curve, measurements, roofline, or the comparison.", footer=True),
+    Key(
+        "rules.roofline",
+        "R",
+        "Roofline",
+        "Probes under what the device reaches; again: back.",
+        footer=True,
+    ),
     Key("rules.dimension_next", "d", "Dimension", "The curve over the next dimension.", footer=True),
     Key(
         "rules.setting_next", "right_square_bracket", "Next setting", "Go to the next dimension that is set."

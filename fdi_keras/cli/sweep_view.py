@@ -21,6 +21,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 #: From this width on a row of a pair has room for everything.
 WIDE = 120
 
+#: A name of a layer is broken where it is longer.
+LONGEST = 36
+
 #: What narrower terminals leave out.
 WIDE_ONLY = ("layer", "MFLOPs", "MB")
 
@@ -63,8 +66,7 @@ def print_pairs(out: Console, networks: Sequence[Swept], roofline: Roofline | No
         table = new_table()
         for at in shown:
             words = heads[at] in ("layer", "operator", "bound")
-            layer = {"no_wrap": True, "overflow": "ellipsis", "max_width": 24} if heads[at] == "layer" else {}
-            table.add_column(heads[at], justify="left" if words else "right", **layer)
+            table.add_column(heads[at], justify="left" if words else "right", max_width=LONGEST)
         for row in rows:
             table.add_row(*(plain(row[at]) for at in shown))
         out.print(table)

@@ -18,6 +18,7 @@ from fdi_keras.errors import UsageError
 from fdi_keras.operators import EXPLANATORY, KINDS, Operator, memory_access
 from fdi_keras.operators.kinds import BINARY, BYTES, ELEMENTWISE
 from fdi_keras.profile.profile import DeviceProfile
+from fdi_keras.profile.unmeasured import TWO_NUMBERS
 
 #: Kinds that touch every byte of their tensors and do next to nothing with it.
 PASSING_OVER = (*BINARY, *ELEMENTWISE, "concat")
@@ -127,7 +128,7 @@ def probes_of(profile: DeviceProfile) -> dict[str, Probes]:
 
 
 def roofline_of(profile: DeviceProfile, probes: Mapping[str, Probes] | None = None) -> Roofline:
-    """The roofs that the measurements of a profile show.
+    """The roofs that the measurements of a profile show; of one that was made of two numbers these two.
 
     Args:
         profile: with its measurements.
@@ -136,6 +137,10 @@ def roofline_of(profile: DeviceProfile, probes: Mapping[str, Probes] | None = No
     Raises:
         UsageError: it has too few measurements, as one that was saved without.
     """
+    if profile.runtime.name == TWO_NUMBERS:
+        leaf = next(iter(profile.models.values())).tree.leaves[0].leaf
+        flops_per_s, bytes_per_s = (1e3 / leaf.weights[name] for name in ("flops", "memory_in"))
+        return Roofline(flops_per_s, bytes_per_s, bytes_per_s)
     rates: list[np.ndarray] = []
     far: list[np.ndarray] = []
     near: list[np.ndarray] = []

@@ -30,9 +30,13 @@ class RulesRoom(RulesView):
     # What keys do
 
     def action_view_next(self) -> None:
-        views = VIEWS if self._beside is not None else VIEWS[:2]
+        views = VIEWS if self._beside is not None else VIEWS[:-1]
         now = next(view for view in VIEWS if self.has_class(f"-view-{view}"))
         self._see(views[(views.index(now) + 1) % len(views) if now in views else 0])
+
+    def action_roofline(self) -> None:
+        """The roofline, or back to the curve."""
+        self._see("curve" if self.has_class("-view-roofline") else "roofline")
 
     def action_dimension_next(self) -> None:
         if self._place is not None:
@@ -156,7 +160,7 @@ class RulesRoom(RulesView):
         if self._chosen.beside is not None and self.has_class("-view-comparison"):
             return shlex.join(["fdi", "compare", self._chosen.name, self._chosen.beside_name])
         parts = ["fdi", "rules", self._chosen.name, "--kind", self._place.kind]
-        if isinstance(self.focused, Plot):
+        if isinstance(self.focused, Plot) and self.focused.id == "curve":
             setting = self.query_one(Setting)
             fixed = ",".join(f"{name}={value}" for name, value in self._dims.items() if name != setting.vary)
             first, last = self._window

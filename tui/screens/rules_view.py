@@ -19,6 +19,7 @@ from fdi_tui.screens.rules_text import (
 )
 from fdi_tui.widgets.bar import StatusLine
 from fdi_tui.widgets.plot import Plot
+from fdi_tui.widgets.roofline_plot import RooflinePlot
 from fdi_tui.widgets.rule_tree import Place, RuleTree
 from fdi_tui.widgets.table import RowTable
 from textual import on
@@ -31,12 +32,14 @@ from fdi_keras.cli.words import count
 from fdi_keras.text import clean
 
 if TYPE_CHECKING:
+    from fdi_tui.data.roofs import Roofs
+
     from fdi_keras.profile import DeviceProfile
 
 #: Seconds that the cursor has to stand still before the measurements below it are listed.
 STANDING_S = 0.15
 
-VIEWS = ("curve", "measurements", "comparison")
+VIEWS = ("curve", "measurements", "roofline", "comparison")
 
 
 class RulesView(Room):
@@ -55,12 +58,19 @@ class RulesView(Room):
     RulesView.-narrow #beside { border-left: none; padding-left: 0; border-top: solid $panel-lighten-2; }
     RulesView Setting { height: auto; padding: 0 1; background: $boost; }
     RulesView #curve, RulesView #measurements, RulesView #comparison { display: none; height: 1fr; }
+    RulesView #roofline, RulesView #roofs { display: none; height: 1fr; }
+    RulesView #roofs { height: auto; padding: 0 1; background: $boost; }
     RulesView.-view-curve #curve, RulesView.-view-measurements #measurements { display: block; }
     RulesView.-view-comparison #comparison { display: block; }
+    RulesView.-view-roofline #roofline, RulesView.-view-roofline #roofs { display: block; }
+    RulesView.-view-roofline Setting { display: none; }
+    RulesView.-short.-view-roofline #described { display: none; }
     RulesView.-tall #curve, RulesView.-tall #measurements { display: block; height: 3fr; }
     RulesView.-tall #measurements { height: 2fr; }
     RulesView.-tall.-view-comparison #measurements { display: none; }
     RulesView.-tall.-view-comparison #comparison { height: 2fr; }
+    RulesView.-tall.-view-roofline #curve { display: none; }
+    RulesView.-tall.-view-roofline #roofline { height: 3fr; }
     RulesView.-wide RuleTree { width: 34%; }
     """
 
@@ -75,6 +85,7 @@ class RulesView(Room):
         self._listing: Timer | None = None
         self._listed: Any = None
         self._rows: dict[str, dict[str, Any]] = {}
+        self._roofs: tuple[DeviceProfile, Roofs] | None = None
 
     def compose_room(self) -> ComposeResult:
         with Horizontal(id="rules"):
@@ -85,12 +96,15 @@ class RulesView(Room):
                     yield Static("", id="beside", markup=False)
                 yield Setting(id="setting")
                 yield Plot(id="curve", y_name="ms", y_text=axis_time, whole=True, empty="nothing to predict")
+                yield Static("", id="roofs", markup=False)
+                yield RooflinePlot(id="roofline")
                 yield RowTable(measurement_columns(), name_of_export="measurements", id="measurements")
                 yield RowTable(comparison_columns(), name_of_export="comparison", id="comparison")
 
     def on_mount(self) -> None:
         self.add_class("-view-curve")
-        self.query_one(Plot).ascii = self.app.settings.ascii
+        for plot in self.query(Plot):
+            plot.ascii = self.app.settings.ascii
         self.query_one(RuleTree).focus()
 
     # Reading
@@ -168,6 +182,7 @@ class RulesView(Room):
             self._fit_window()
         self._describe()
         self._draw_curve()
+        self._draw_roofline()
         if self._listing is not None:
             self._listing.stop()
         self._listing = self.set_timer(STANDING_S, self._list_measurements)
@@ -217,14 +232,14 @@ class RulesView(Room):
         vary = self.query_one(Setting).vary
         ends = self._profile.models[self._place.kind].ranges[vary]
         self._window = first_window(ends, self._dims[vary])
-        self.query_one(Plot).reset()
+        self.query_one("#curve", Plot).reset()
 
     def _draw_curve(self) -> None:
         from fdi_tui.screens.rules_curve import curves, minima_marks
 
         if self._profile is None or self._place is None:
             return
-        setting, plot = self.query_one(Setting), self.query_one(Plot)
+        setting, plot = self.query_one(Setting), self.query_one("#curve", Plot)
         vary, (first, last) = setting.vary, self._window
         model = self._profile.models[self._place.kind]
         setting.show(self._dims, model.ranges)
@@ -245,6 +260,19 @@ class RulesView(Room):
         self._window = (round(event.left), max(round(event.right), round(event.left) + 1))
         self._draw_curve()
 
+    def _draw_roofline(self) -> None:
+        from fdi_tui.data.roofs import Roofs
+
+        plot = self.query_one(RooflinePlot)
+        if self._profile is None or self._place is None or not plot.display:
+            return
+        if self._roofs is None or self._roofs[0] is not self._profile:
+            self._roofs = (self._profile, Roofs(self._profile))
+            plot.reset()
+        kind, leaves = self._place.kind, self._place.node.leaves
+        plot.show_roofs(self._roofs[1], kind, leaves)
+        self.query_one("#roofs", Static).update(clean(self._roofs[1].said(kind, leaves), 600))
+
     def on_resize(self) -> None:
         self.call_after_refresh(self._describe)
 
@@ -256,6 +284,7 @@ class RulesView(Room):
         for each in VIEWS:
             self.set_class(each == view, f"-view-{each}")
         self.call_after_refresh(self._draw_curve)
+        self.call_after_refresh(self._draw_roofline)
         self.call_after_refresh(self._list_measurements)
         if not isinstance(self.focused, RuleTree):
             self.query_one(f"#{view}").focus()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from fdi_tui.widgets.canvas import ASCII, Canvas, Style, View, text_of
-from fdi_tui.widgets.ticks import number_text, tick_line, ticks
+from fdi_tui.widgets.ticks import log_ticks, number_text, tick_line, ticks
 
 from fdi_keras.text import clean
 
@@ -92,6 +92,7 @@ class Picture:
         y_text: how a value of y is written; None for plain numbers.
         whole: x counts something.
         zero: let the y axis begin at zero unless all values are far from it.
+        logarithmic: x and y are logarithms to base 10; axes and legend show what they are of.
         ascii: letters instead of Braille.
         empty: said while there is nothing to draw.
     """
@@ -105,6 +106,7 @@ class Picture:
     y_text: Callable[[float], str] | None = None
     whole: bool = False
     zero: bool = True
+    logarithmic: bool = False
     ascii: bool = False
     empty: str = "no data yet"
 
@@ -129,9 +131,9 @@ class Picture:
         rows = height - 3
         left, right = self.window
         bottom, top = self._y_range(left, right)
-        y_ticks = ticks(bottom, top, max(rows // 3, 2))
+        y_ticks = self._y_ticks(bottom, top, rows)
         step = y_ticks[1] - y_ticks[0] if len(y_ticks) > 1 else 0.0
-        labels = [self.y_text(v) if self.y_text else number_text(v, step) for v in y_ticks]
+        labels = [self._y_words(v, step) for v in y_ticks]
         margin = min(max((len(label) for label in labels), default=0) + 2, width // 2)
         columns = width - margin
         view = View(left, right, bottom, top)
@@ -184,7 +186,23 @@ class Picture:
             low, high = low - spread, high + spread
         return low, high + 0.02 * (high - low)
 
+    def _y_ticks(self, bottom: float, top: float, rows: int) -> list[float]:
+        if self.logarithmic:
+            return log_ticks(bottom, top, max(rows // 2, 2))
+        return ticks(bottom, top, max(rows // 3, 2))
+
+    def _y_words(self, value: float, step: float = 0.0) -> str:
+        real = 10**value if self.logarithmic else value
+        return self.y_text(real) if self.y_text else number_text(real, 0.0 if self.logarithmic else step)
+
     def _x_line(self, view: View, columns: int) -> str:
+        if self.logarithmic:
+            powers = log_ticks(view.left, view.right, max(columns // 9, 2))
+            places = [round(float(p)) for p in view.columns(np.array(powers), columns)]
+            # Its name has the right of way: there are ticks enough.
+            return tick_line(
+                [columns, *places], [self.x_name, *(number_text(10**p) for p in powers)], columns
+            )
         between = ticks(view.left, view.right, max(columns // 9, 1), self.whole)
         step = between[1] - between[0] if len(between) > 1 else 0.0
         ends = [view.left, view.right] if self.whole else []
@@ -204,7 +222,7 @@ class Picture:
         values = {}
         if self.cursor is not None:
             values = {name: y for name, _, y in self.values_at(self.cursor)}
-            at = number_text(self.cursor)
+            at = number_text(10**self.cursor if self.logarithmic else self.cursor)
             parts.append((f"{clean(self.x_name, 20)} {at}  ".lstrip(), "plot--cursor"))
             parts.append((" ", ""))
         for number, series in enumerate(self.series):
@@ -217,7 +235,7 @@ class Picture:
             value = ""
             if series.name in values:
                 y = values[series.name]
-                value = f" {self.y_text(y) if self.y_text and np.isfinite(y) else number_text(y)}"
+                value = f" {self._y_words(y) if np.isfinite(y) else number_text(y)}"
             parts.append((f" {clean(series.name, 32)}{value}  ", "plot--legend"))
         return parts
 

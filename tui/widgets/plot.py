@@ -30,6 +30,7 @@ class Plot(Widget, can_focus=True):
         x_name: what x is.
         y_name: head of y in exports, with its unit.
         zero: let the y axis begin at zero unless all values are far from it.
+        logarithmic: x and y are given as logarithms to base 10; what is read and exported is what they are of.
         ascii: letters instead of Braille.
     """
 
@@ -109,6 +110,7 @@ class Plot(Widget, can_focus=True):
         y_text: Callable[[float], str] | None = None,
         whole: bool = False,
         zero: bool = True,
+        logarithmic: bool = False,
         ascii: bool = False,
         empty: str = "no data yet",
         id: str | None = None,
@@ -119,7 +121,7 @@ class Plot(Widget, can_focus=True):
         self.series: list[Series] = []
         self.marks: list[Mark] = []
         self.cursor: float | None = None
-        self._y_text, self._whole, self._zero = y_text, whole, zero
+        self._y_text, self._whole, self._zero, self._logarithmic = y_text, whole, zero, logarithmic
         self._limits: tuple[float, float] | None = None
         self._zoom: tuple[float, float] | None = None
         self._version = 0
@@ -190,7 +192,9 @@ class Plot(Widget, can_focus=True):
         """The values under the cursor, or of all that is shown, tabs between them."""
         if self.cursor is None:
             return "\n".join("\t".join(map(str, row)) for row in self.exported()[1])
-        return "\n".join(f"{name}\t{x:g}\t{y:.6g}" for name, x, y in self.values_at(self.cursor))
+        return "\n".join(
+            f"{name}\t{self._real(x):g}\t{self._real(y):.6g}" for name, x, y in self.values_at(self.cursor)
+        )
 
     def exported(self) -> tuple[str, list[list[Any]]]:
         """Name and rows of what is shown: series, x, y."""
@@ -198,8 +202,11 @@ class Plot(Widget, can_focus=True):
         left, right = self.window
         for series in self.series:
             pairs = zip(series.x.tolist(), series.y.tolist(), strict=True)
-            rows += [[series.name, x, y] for x, y in pairs if left <= x <= right]
+            rows += [[series.name, self._real(x), self._real(y)] for x, y in pairs if left <= x <= right]
         return "plot", rows
+
+    def _real(self, value: float) -> float:
+        return 10**value if self._logarithmic else value
 
     # What keys do
 
@@ -302,7 +309,7 @@ class Plot(Widget, can_focus=True):
     def _picture(self) -> Picture:
         return Picture(
             self.series, self.marks, self.title, self.x_name, self.window, self.cursor,
-            self._y_text, self._whole, self._zero, self.ascii, self.empty,
+            self._y_text, self._whole, self._zero, self._logarithmic, self.ascii, self.empty,
         )  # fmt: skip
 
     def _strip(self, parts: Sequence[Part], width: int) -> Strip:

@@ -38,6 +38,28 @@ def ticks(low: float, high: float, count: int, whole: bool = False) -> list[floa
     return [number * step for number in range(first, min(last, first + 4 * count + 8) + 1)]
 
 
+def log_ticks(low: float, high: float, count: int) -> list[float]:
+    """Logarithms to base 10 of round numbers, from ``low`` to ``high``, themselves logarithms.
+
+    >>> [round(10**tick, 3) for tick in log_ticks(-1.5, 1.2, 9)]
+    [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
+    >>> log_ticks(-1.5, 7.2, 4)
+    [0.0, 3.0, 6.0]
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and high > low):
+        return [low] if math.isfinite(low) else []
+    decades = [float(power) for power in range(math.floor(low), math.ceil(high) + 1)]
+    each = [decade + math.log10(factor) for decade in decades for factor in (1, 2, 5)]
+    fine = [tick for tick in each if low <= tick <= high]
+    if len(fine) <= count:
+        return fine
+    whole = [decade for decade in decades if low <= decade <= high]
+    if len(whole) < 2:
+        return fine[:: -(-len(fine) // max(count, 1))]
+    step = -(-len(whole) // max(count, 1))
+    return [decade for decade in whole if decade % step == 0] or whole[:1]
+
+
 def number_text(value: float, step: float = 0.0) -> str:
     """A number with as many digits as ticks of this distance need; powers of ten for the very large and small.
 
