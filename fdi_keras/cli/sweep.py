@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
 @click.option("--seconds", type=FiniteRange(min=0, min_open=True, max=600), default=3.0, show_default=True,
               metavar="S", help="Of timing for each network.")  # fmt: skip
-@click.option("--counters", is_flag=True, help="Count cache accesses too: a phone with simpleperf.")
+@click.option("--counters", is_flag=True,
+              help="Count cache accesses too: simpleperf on phones, here perf, else a simulation.")  # fmt: skip
+@click.option("--l1", type=click.IntRange(min=1), default=32, show_default=True, metavar="KB",
+              help="Of simulated caches: the first level.")  # fmt: skip
+@click.option("--l2", type=click.IntRange(min=1), default=1024, show_default=True, metavar="KB",
+              help="Of simulated caches: the second level.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Keeps networks, times, pictures and a page (HTML); a stopped sweep goes on there.")  # fmt: skip
 @json_option
@@ -45,6 +50,8 @@ def sweep(
     threads: int,
     seconds: float,
     counters: bool,
+    l1: int,
+    l2: int,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -55,21 +62,33 @@ def sweep(
     one; then which of these goes with the time, how well FLOPs alone and FLOPs with memory access predict a network
     that was left out, and which networks of equal FLOPs are not equally fast.
 
+    --counters counts accesses to the first cache, its misses and those of the second: with simpleperf on a phone, with
+    perf on this computer; where it has no counters, as in most virtual machines, valgrind's cachegrind simulates
+    caches of the sizes given, in a minute or more for each network. Every output says which.
+
     Networks of equal FLOPs and different times are explained operator by operator: what each takes beyond its FLOPs.
 
     JSON: networks (each family, multiplier, flops, memory_bytes, parameters, predicted_ms, measured_ms, iqr_ms,
-    cache_references, cache_misses, kinds), answer, sentences; null where too little was measured, and pairs of
-    equal FLOPs (each slower, faster, times_as_long, memory_ratio, difference: by, total, by_flops, rest, unpriced, and
-    parts with name, kind, dims, slower and faster (how many each has), flops, memory_bytes, intensity, predicted_ms,
-    bound, more).
+    cache_references, cache_misses, l2_misses, cache_source, kinds), answer (sentences; null where too little was
+    measured), pairs of equal FLOPs (each slower, faster, times_as_long, memory_ratio, difference: by, total, by_flops,
+    rest, unpriced, and parts with name, kind, dims, slower and faster (how many each has), flops, memory_bytes,
+    intensity, predicted_ms, bound, more), warnings, and notes (what was told on the way).
     """
     console.quiet_tensorflow()
+    from fdi_keras.devices.caches import CacheSizes
     from fdi_keras.profile import load_profile
     from fdi_keras.study.report import answer, explained_pairs, html_page, write_pictures
     from fdi_keras.study.swept import parse_widths
     from fdi_keras.study.swept import sweep as carry_out
 
     told = console.stderr()
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        if not as_json:
+            told.print(console.plain(text))
+
     loaded = None if profile is None else load_profile(profile)
     networks = carry_out(
         models,
@@ -79,8 +98,9 @@ def sweep(
         threads=threads,
         seconds=seconds,
         counters=counters,
+        cache_sizes=CacheSizes(l1, l2),
         folder=out,
-        report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),
+        report=tell,
     )
     from fdi_keras.study.explain import FEWEST
 
@@ -97,6 +117,7 @@ def sweep(
                 "answer": said,
                 "pairs": explained_pairs(networks, roofline),
                 "warnings": warnings,
+                "notes": notes,
             }
         )
         return

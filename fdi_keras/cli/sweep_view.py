@@ -13,7 +13,7 @@ from fdi_keras.profile.roofline import Roofline
 from fdi_keras.study.difference import cells, difference, in_words
 from fdi_keras.study.explain import equal_pairs
 from fdi_keras.study.network import Swept
-from fdi_keras.study.report import PAIRS
+from fdi_keras.study.report import PAIRS, cache_heads, cache_sources
 
 #: Letters of families in plots.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -39,6 +39,16 @@ def print_sweep(out: Console, networks: Sequence[Swept], said: Sequence[str]) ->
     for network in networks:
         table.add_row(plain(f"{letter[network.family]} {network.name}"), *network.cells)
     out.print(table)
+    if cache_sources(networks):
+        caches = new_table()
+        caches.add_column("network", no_wrap=True)
+        for heading in cache_heads(networks):
+            caches.add_column(heading, justify="right")
+        for network in networks:
+            caches.add_row(plain(f"{letter[network.family]} {network.name}"), *network.cache_cells)
+        out.print(caches)
+        for source in cache_sources(networks):
+            out.print(plain(f"Cache accesses of one inference, {source}."))
     timed = [network for network in networks if network.measured_ms is not None]
     if len(timed) > 1:
         for what, unit, heading in (("flops", 1e9, "GFLOPs"), ("memory_bytes", 1e6, "memory access, MB")):

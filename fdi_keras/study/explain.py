@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 #: What may explain a time, as attributes of a network.
 QUANTITIES = ("flops", "memory_bytes", "parameters")
 
+#: The same of what caches did, where that is known.
+CACHES = ("cache_references", "cache_misses", "l2_misses")
+
+#: Fewer accesses than this in every network are what is left of a process' start.
+FEW_ACCESSES = 1000
+
 #: Fits that are compared.
 TERMS = (("flops",), ("memory_bytes",), ("parameters",), ("flops", "memory_bytes"))
 
@@ -97,9 +103,9 @@ def correlations(networks: Sequence[Swept]) -> dict[str, Correlation]:
     known = measured(networks)
     times = [network.measured_ms for network in known]
     found = {}
-    for name in (*QUANTITIES, "cache_references", "cache_misses"):
+    for name in (*QUANTITIES, *CACHES):
         values = [getattr(network, name) for network in known]
-        if None in values or np.ptp(values) == 0:
+        if None in values or np.ptp(values) == 0 or (name in CACHES and max(values) < FEW_ACCESSES):
             continue
         linear = float(stats.pearsonr(values, times).statistic)
         found[name] = Correlation(linear, float(stats.spearmanr(values, times).statistic))

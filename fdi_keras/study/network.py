@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fdi_keras.devices.caches import SIMULATED, CacheCounts
 from fdi_keras.networks.latency import predict_latency
 from fdi_keras.networks.tflite_operators import read_tflite_operators
 from fdi_keras.operators import memory_access
@@ -49,7 +50,8 @@ class Swept:
         parameters: of its operators.
         predicted_ms: by a profile; ``None`` without one.
         measured_ms, iqr_ms: median of its rounds and the distance of the outer ones; ``None`` without a device.
-        cache_references, cache_misses: of one inference, where the device counts them.
+        cache_references, cache_misses, l2_misses, cache_source: of one inference, where they were counted or
+            simulated, and by what; see ``fdi_keras.devices.caches.CacheCounts``.
         kinds: by kind of operator its share of ``flops`` and of ``memory_bytes``, and ``predicted_ms``.
         operators: each of them, in order of execution; none in a row that was read from plain data.
     """
@@ -66,6 +68,8 @@ class Swept:
     cache_misses: float | None = None
     kinds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     operators: tuple[SweptOperator, ...] = ()
+    l2_misses: float | None = None
+    cache_source: str = ""
 
     @property
     def name(self) -> str:
@@ -89,6 +93,17 @@ class Swept:
             *times,
         )
 
+    @property
+    def caches_simulated(self) -> bool:
+        """Whether its cache accesses were not counted by a processor."""
+        return self.cache_source.startswith(SIMULATED)
+
+    @property
+    def cache_cells(self) -> tuple[str, ...]:
+        """Accesses to the first cache, its misses, and accesses to memory, in millions."""
+        counts = (self.cache_references, self.cache_misses, self.l2_misses)
+        return tuple("" if count is None else f"{count / 1e6:.4g}" for count in counts)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data, without the operators: those that matter stand in the explained pairs."""
         return {name: value for name, value in asdict(self).items() if name != "operators"}
@@ -100,7 +115,7 @@ def swept_network(
     path: Path,
     profile: DeviceProfile | None,
     times: Sequence[float],
-    caches: tuple[float, float] | None,
+    caches: CacheCounts | None,
 ) -> Swept:
     """The row of one network.
 
@@ -109,7 +124,7 @@ def swept_network(
         path: its ``.tflite`` file.
         profile: predicts it.
         times: measured, of each round, in ms; none without a device.
-        caches: references and misses of one inference.
+        caches: of one inference.
     """
     operators = read_tflite_operators(path)
     counts = count(operators)
@@ -125,7 +140,6 @@ def swept_network(
         )
         for i, operator in enumerate(operators)
     ]
-    references, misses = caches or (None, None)
     return Swept(
         family,
         multiplier,
@@ -135,10 +149,12 @@ def swept_network(
         None if report is None else report.total_ms,
         float(np.median(times)) if len(times) else None,
         float(np.ptp(times)) if len(times) else None,
-        references,
-        misses,
+        None if caches is None else caches.references,
+        None if caches is None else caches.misses,
         _by_kind(rows, predicted=report is not None),
         tuple(rows),
+        None if caches is None else caches.l2_misses,
+        "" if caches is None else caches.source,
     )
 
 

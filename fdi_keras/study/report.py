@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fdi_keras.devices.caches import SIMULATED
 from fdi_keras.profile.roofline import Roofline
 from fdi_keras.study.difference import cells, difference, in_words
 from fdi_keras.study.explain import correlations, equal_pairs, fits
@@ -26,7 +27,8 @@ FLOPS = Axis("flops", "GFLOPs", 1e9)
 TIME = Axis("measured_ms", "measured ms", 1.0)
 MEMORY = Axis("memory_bytes", "memory access, MB", 1e6)
 PARAMETERS = Axis("parameters", "parameters, millions", 1e6)
-CACHE = Axis("cache_references", "cache references, millions", 1e6)
+L1 = Axis("cache_references", "L1 accesses, millions", 1e6)
+L1_MISSES = Axis("cache_misses", "L1 misses, millions", 1e6)
 
 #: Pairs of networks of equal FLOPs that are told of.
 PAIRS = 3
@@ -37,7 +39,9 @@ PICTURES = {
     "memory-time": (MEMORY, TIME),
     "flops-memory": (FLOPS, MEMORY),
     "flops-parameters": (FLOPS, PARAMETERS),
-    "flops-cache": (FLOPS, CACHE),
+    "flops-l1": (FLOPS, L1),
+    "l1-time": (L1, TIME),
+    "l1-misses-time": (L1_MISSES, TIME),
 }
 
 
@@ -67,7 +71,21 @@ def picture(networks: Sequence[Swept], x: Axis, y: Axis) -> str:
     for network in networks:
         point = tuple(getattr(network, axis.attribute) / axis.unit for axis in (x, y))
         series.setdefault(network.family, []).append((point[0], point[1]))
-    return lines_picture(series, x.label, y.label)
+    return lines_picture(series, _label(networks, x), _label(networks, y))
+
+
+def _label(networks: Sequence[Swept], axis: Axis) -> str:
+    """With a word where it is of a simulation."""
+    simulated = axis in (L1, L1_MISSES) and any(network.caches_simulated for network in networks)
+    return f"{axis.label} (simulated)" if simulated else axis.label
+
+
+def cache_heads(networks: Sequence[Swept]) -> tuple[str, ...]:
+    """Heads of :attr:`Swept.cache_cells`; none where nothing is known of caches."""
+    heads = ("M L1 accesses", "M L1 misses", "M L2 misses") if cache_sources(networks) else ()
+    if any(network.caches_simulated for network in networks):
+        return tuple(f"{head}, simulated" for head in heads)
+    return heads
 
 
 def html_page(networks: Sequence[Swept], device: str, roofline: Roofline | None = None) -> str:
@@ -86,9 +104,21 @@ def html_page(networks: Sequence[Swept], device: str, roofline: Roofline | None 
         if all(getattr(network, axis.attribute) is not None for network in networks for axis in (x, y)):
             parts.append(f"<figure>{picture(networks, x, y)}</figure>")
     rows: list[Sequence[str]] = [
-        ("network", "GFLOPs", "MB", "M params", "FLOPs a byte", "predicted ms", "measured ms")
+        (
+            "network",
+            "GFLOPs",
+            "MB",
+            "M params",
+            "FLOPs a byte",
+            "predicted ms",
+            "measured ms",
+            *cache_heads(networks),
+        )
     ]
-    rows += [(network.name, *network.cells) for network in networks]
+    rows += [
+        (network.name, *network.cells, *(network.cache_cells if cache_sources(networks) else ()))
+        for network in networks
+    ]
     parts.append(table(rows))
     for pair in equal_pairs(networks, PAIRS):
         found = difference(pair, roofline)
@@ -97,6 +127,17 @@ def html_page(networks: Sequence[Swept], device: str, roofline: Roofline | None 
             parts.append(f"<p>{html.escape(in_words(found, pair.slower, pair.faster))}</p>")
             parts.append(table(cells(found)))
     return page(f"What explains the times of {len(networks)} networks on {device}", parts)
+
+
+def _caveat(source: str) -> str:
+    if not source.startswith(SIMULATED):
+        return ""
+    return " The simulated processor may lack the widest vectors of the real one, and LiteRT then has other kernels."
+
+
+def cache_sources(networks: Sequence[Swept]) -> list[str]:
+    """How the cache accesses of these networks came about; none where they are not known."""
+    return list(dict.fromkeys(network.cache_source for network in networks if network.cache_source))
 
 
 def explained_pairs(networks: Sequence[Swept], roofline: Roofline | None = None) -> list[dict[str, Any]]:
@@ -120,7 +161,7 @@ def answer(networks: Sequence[Swept]) -> list[str]:
         UsageError: too few networks were measured.
     """
     names = {"flops": "FLOPs", "memory_bytes": "memory access", "parameters": "parameters",
-             "cache_references": "cache references", "cache_misses": "cache misses"}  # fmt: skip
+             "cache_references": "L1 accesses", "cache_misses": "L1 misses", "l2_misses": "L2 misses"}  # fmt: skip
     found = fits(networks)
     by_terms = {fit.terms: fit for fit in found}
     alone, both = by_terms["flops",], by_terms["flops", "memory_bytes"]
@@ -135,6 +176,7 @@ def answer(networks: Sequence[Swept]) -> list[str]:
             f"{names[name]} {c.linear:.3f} and {c.rank:.3f}" for name, c in correlations(networks).items()
         )
         + ".",
+        *(f"Cache accesses were {source}.{_caveat(source)}" for source in cache_sources(networks)),
     ]
     lines += [
         f"{pair.slower.name} takes {pair.times_as_long:.2f} times as long as {pair.faster.name} at the same FLOPs "

@@ -8,25 +8,22 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from fdi_keras.devices import Runner, RuntimeChoice, open_runner
+from fdi_keras.devices import RuntimeChoice, open_runner
+from fdi_keras.devices.caches import CacheSizes, check_sizes
 from fdi_keras.errors import ModelFileError, StorageError, UsageError
-from fdi_keras.journal import Journal, read_journal
 from fdi_keras.networks.export import export_litert, load_model
-from fdi_keras.networks.latency import time_networks
 from fdi_keras.profile import DeviceProfile, load_profile
 from fdi_keras.study.families import FAMILIES, family
 from fdi_keras.study.network import Swept, swept_network
 from fdi_keras.study.scaling import scaled
-
-#: Networks take turns so often, so that a drift of the device hits all alike.
-ROUNDS = 3
+from fdi_keras.study.timing import Kept, count_caches, time_in_turns
 
 #: Multipliers are as precise as this many digits after the point.
 DIGITS = 6
@@ -70,6 +67,7 @@ def sweep(
     threads: int = 1,
     seconds: float = 3.0,
     counters: bool = False,
+    cache_sizes: CacheSizes | None = None,
     folder: str | os.PathLike[str] | None = None,
     report: Callable[[str], None] = print,
 ) -> list[Swept]:
@@ -83,8 +81,10 @@ def sweep(
         profile: predicts each network too.
         device: times them, as ``fdi devices`` lists it; ``None`` for none.
         threads: of the runtime.
-        seconds: of timing for each network, in :data:`ROUNDS` rounds.
-        counters: count cache references and misses where the device can.
+        seconds: of timing for each network, in three rounds.
+        counters: count cache accesses and misses: with simpleperf on phones; on this computer with perf,
+            or, where it has no counters, simulate them with cachegrind, which takes long.
+        cache_sizes: of the simulated caches; left out: an L1 of 32 KB and an L2 of 1 MB.
         folder: keeps the networks as ``.tflite`` and what was measured; a sweep that was stopped goes on there.
         report: is told what happens, a line at a time.
 
@@ -92,7 +92,8 @@ def sweep(
         A row for each network, families in order, narrow ones first.
 
     Raises:
-        UsageError: no models, an unknown family, or a width that is not positive.
+        UsageError: no models, an unknown family, a width that is not positive, counters without a device, or
+            caches that cannot be simulated.
         ModelFileError: a file that cannot be read.
         ExportError, MeasurementError, DeviceNotFoundError.
 
@@ -104,6 +105,10 @@ def sweep(
         raise UsageError(
             "sweep() needs at least one model or family; families are " + ", ".join(FAMILIES) + "."
         )
+    if counters and device is None:
+        raise UsageError("cache accesses are counted on a device: name one, or do without counters.")
+    cache_sizes = cache_sizes or CacheSizes()
+    check_sizes(cache_sizes)
     if isinstance(profile, str):
         profile = load_profile(profile)
     plan = [
@@ -111,7 +116,7 @@ def sweep(
         for name, build, usual in map(_source, models)
         for multiplier in sorted(usual if widths is None else widths)
     ]
-    with _folder(folder) as place, closing(_Kept(place / JOURNAL)) as kept:
+    with _folder(folder) as place, closing(Kept(place / JOURNAL)) as kept:
         paths = {}
         for name, multiplier, build in plan:
             path = place / f"{name}-{multiplier:g}.tflite"
@@ -123,65 +128,13 @@ def sweep(
             paths[name, multiplier] = path
         if device is not None:
             with open_runner(device, RuntimeChoice(threads=threads)) as runner:
-                _time(runner, device, paths, seconds, counters, kept, report)
+                time_in_turns(runner, device, paths, seconds, kept, report)
+                if counters:
+                    count_caches(runner, device, paths, cache_sizes, kept, report)
         return [
             swept_network(*key, path, profile, kept.times.get(key, ()), kept.caches.get(key))
             for key, path in paths.items()
         ]
-
-
-class _Kept:
-    """What was measured, in a journal: of each network a time for every round."""
-
-    def __init__(self, path: Path):
-        self.times: dict[tuple[str, float], list[float]] = {}
-        self.caches: dict[tuple[str, float], tuple[float, float]] = {}
-        known = path.exists() and path.stat().st_size > 0
-        for event in read_journal(path) if known else ():
-            key = (event.get("family", ""), event.get("multiplier", 0.0))
-            if event["event"] == "timed":
-                self.times.setdefault(key, []).append(event["median_ms"])
-            if event["event"] == "caches":
-                self.caches[key] = (event["references"], event["misses"])
-        self._journal = Journal(path)
-        if not known:
-            self._journal.start("sweep")
-
-    def timed(self, key: tuple[str, float], median_ms: float) -> None:
-        self._journal.write("timed", family=key[0], multiplier=key[1], median_ms=median_ms)
-        self.times.setdefault(key, []).append(median_ms)
-
-    def counted(self, key: tuple[str, float], caches: tuple[float, float]) -> None:
-        references, misses = caches
-        self._journal.write("caches", family=key[0], multiplier=key[1], references=references, misses=misses)
-        self.caches[key] = caches
-
-    def close(self) -> None:
-        self._journal.close()
-
-
-def _time(
-    runner: Runner,
-    device: str,
-    paths: Mapping[tuple[str, float], Path],
-    seconds: float,
-    counters: bool,
-    kept: _Kept,
-    report: Callable[[str], None],
-) -> None:
-    for number in range(1, ROUNDS + 1):
-        for key, path in paths.items():
-            if len(kept.times.get(key, ())) >= number:
-                continue
-            content = path.read_bytes()
-            kept.timed(key, time_networks(runner, [content], device, seconds / ROUNDS)[0].median_ms)
-            if counters and key not in kept.caches:
-                caches = runner.cache_counters(content)
-                if caches is not None:
-                    kept.counted(key, caches)
-        report(f"round {number} of {ROUNDS}: {len(paths)} networks timed")
-    if counters and not kept.caches:
-        report(f"device {device} counts no cache accesses")
 
 
 def _source(model: Any) -> tuple[str, Callable[[float], keras.Model], list[float]]:

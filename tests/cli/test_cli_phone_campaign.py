@@ -80,6 +80,27 @@ def test_a_network_is_measured_with_its_operators(on, make_phone, tmp_path):
     assert document["median_ms"] > 0
 
 
+def test_a_sweep_counts_caches_where_simpleperf_is(
+    fdi, make_phone, adb_server, tool, keras_model, monkeypatch
+):
+    monkeypatch.setenv("FDI_ADB", adb_server.server.label)
+    monkeypatch.setenv("FDI_BENCHMARK_MODEL", str(tool))
+    for name, simpleperf in (("with", True), ("without", False)):
+        phone = make_phone(name, simpleperf=simpleperf)
+        words = ("sweep", keras_model, "--widths", "1", "--device", phone.serial, "--seconds", "0.2")
+        answer = fdi(*words, "--counters", "--json")
+        assert answer.status == 0, answer.err
+        document = json.loads(answer.out)
+        (row,) = document["networks"]
+        assert row["measured_ms"] > 0
+        if simpleperf:
+            assert row["cache_references"] > row["cache_misses"] > 0
+            assert row["cache_source"] == "counted by simpleperf"
+        else:
+            assert row["cache_references"] is None
+            assert any("cache accesses are not counted by simpleperf" in note for note in document["notes"])
+
+
 def test_choices_for_phones_are_refused_on_this_computer(fdi, tmp_path):
     model = tmp_path / "net.tflite"
     model.write_bytes(build_probe("dense", {"in_channels": 64, "out_channels": 64}))

@@ -125,7 +125,7 @@ async def test_the_roofline_follows_the_tree_and_is_exported(make_app, state, si
         await pilot.press("R")
         await until_shown(pilot, "out_channels →")
         await pilot.press("v", "v")
-        await until_shown(pilot, "in caches")
+        await until_shown(pilot, "GFLOP/s and", "FLOPs a byte")
         assert "fdi rules" in app.screen.command()
         assert "too few" not in screen_text(app)
     assert app.faults == []
