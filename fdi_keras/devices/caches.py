@@ -1,10 +1,10 @@
 """Cache accesses and misses of a model on this computer: counted by the processor, else simulated.
 
 ``perf stat`` counts where the kernel gives a process the processor's counters. Virtual machines often have
-none; then valgrind's cachegrind executes the model on a simulated cache. What it executes are
-the kernels that LiteRT chooses on the processor that valgrind shows it, which may lack the widest vectors of the real
-one. Either way a model has one thread, and a process runs twice, with n and with 2 n inferences, and the difference is that of n: start-up,
-loading and the first inferences cancel (our choice).
+none; then valgrind's cachegrind executes the model on a simulated cache. What it executes are the kernels that
+LiteRT chooses on the processor that valgrind shows it, which may lack the widest vectors of the real one. Either
+way a model has one thread, and a process runs twice, with n and with 2 n inferences, and the difference is that
+of n: start-up, loading and the first inferences cancel (our choice).
 """
 
 from __future__ import annotations
