@@ -13,7 +13,7 @@ import click
 
 from fdi_keras.cli import console
 from fdi_keras.cli.options import FiniteRange, json_option
-from fdi_keras.errors import ModelFileError, UsageError
+from fdi_keras.errors import ModelFileError, UnmeasuredProfileWarning, UsageError
 
 #: Arrays of a file of data: those to learn from, and those to test on.
 LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
@@ -70,7 +70,7 @@ def compress(
 
     What was stopped goes on with the same command: done stages and epochs stay done.
 
-    JSON: folder, target_ms and stages (each name, parameters, flops, predicted_ms, measured_ms, metrics,
+    JSON: folder, target_ms, warnings and stages (each name, parameters, flops, predicted_ms, measured_ms, metrics,
     widths); measured_ms is null with --device none. With --sweep a list of these, as results.
     """
     targets = _targets(target, sweep)
@@ -81,35 +81,39 @@ def compress(
         console.quiet_tensorflow()
         model, learn, test = _of_script(source) if source.suffix == ".py" else _of_model(source, data)
     from fdi_keras.compression.recipe import compress as carry_out
-    from fdi_keras.errors import UnmeasuredProfileWarning
-
-    warnings.simplefilter("ignore", UnmeasuredProfileWarning)  # it reports the same
 
     folder = out or source.with_name(f"{source.stem}-compressed")
     told = console.stderr()
-    results = {
-        wanted: carry_out(
-            model,
-            loaded,
-            wanted,
-            learn,
-            epochs,
-            validation_data=test,
-            batch_size=batch_size,
-            device=None if device == "none" else device,
-            folder=folder if sweep is None else folder / f"{wanted:g}ms",
-            session=session or source.stem,
-            report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),
-        )
-        for wanted in targets
-    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnmeasuredProfileWarning)  # it is reported
+        results = {
+            wanted: carry_out(
+                model,
+                loaded,
+                wanted,
+                learn,
+                epochs,
+                validation_data=test,
+                batch_size=batch_size,
+                device=None if device == "none" else device,
+                folder=folder if sweep is None else folder / f"{wanted:g}ms",
+                session=session or source.stem,
+                report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),
+            )
+            for wanted in targets
+        }
     if sweep is not None:
         from fdi_keras.study.front import write_front
 
         write_front(list(results.values()), loaded, folder)
     if as_json:
         documents = [
-            {"folder": str(result.folder), "target_ms": wanted, "stages": [asdict(s) for s in result.stages]}
+            {
+                "folder": str(result.folder),
+                "target_ms": wanted,
+                "stages": [asdict(s) for s in result.stages],
+                "warnings": [loaded.caution] if loaded.caution else [],
+            }
             for wanted, result in results.items()
         ]
         console.print_json(documents[0] if sweep is None else {"results": documents})

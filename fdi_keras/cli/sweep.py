@@ -109,7 +109,7 @@ def sweep(
     roofline, warnings = _roofline(loaded)
     if out is not None and enough:
         write_pictures(networks, out)
-        (out / "study.html").write_text(html_page(networks, device, roofline))
+        (out / "study.html").write_text(html_page(networks, device, roofline, warnings))
     if as_json:
         console.print_json(
             {

@@ -36,7 +36,7 @@ def write_front(results: Sequence[Compressed], profile: DeviceProfile, folder: P
     Raises:
         UsageError: matplotlib is not installed.
     """
-    parts = []
+    parts = [f"<p>{html.escape(profile.caution)}</p>"] if profile.caution else []
     metric = metric_of(results)
     if metric is not None:
         picture = lines_picture({metric: points(results, metric)}, "ms", metric, from_zero=False)

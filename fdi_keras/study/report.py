@@ -88,18 +88,21 @@ def cache_heads(networks: Sequence[Swept]) -> tuple[str, ...]:
     return heads
 
 
-def html_page(networks: Sequence[Swept], device: str, roofline: Roofline | None = None) -> str:
+def html_page(
+    networks: Sequence[Swept], device: str, roofline: Roofline | None = None, warnings: Sequence[str] = ()
+) -> str:
     """Everything on one page, pictures inside.
 
     Args:
         networks: that were swept.
         device: its name.
         roofline: of the device, where it is known.
+        warnings: what to know of the predictions.
 
     Raises:
         UsageError: too few networks were measured, or matplotlib is not installed.
     """
-    parts = [f"<p>{html.escape(text)}</p>" for text in answer(networks)]
+    parts = [f"<p>{html.escape(text)}</p>" for text in (*warnings, *answer(networks))]
     for x, y in PICTURES.values():
         if all(getattr(network, axis.attribute) is not None for network in networks for axis in (x, y)):
             parts.append(f"<figure>{picture(networks, x, y)}</figure>")

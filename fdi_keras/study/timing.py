@@ -16,6 +16,9 @@ from fdi_keras.study.counts import count
 #: Networks take turns so often, so that a drift of the device hits all alike.
 ROUNDS = 3
 
+#: How counts of a phone are called.
+SIMPLEPERF = "counted by simpleperf"
+
 #: A network: its family and multiplier.
 Key = tuple[str, float]
 
@@ -56,9 +59,6 @@ class Kept:
 
     def close(self) -> None:
         self._journal.close()
-
-
-SIMPLEPERF = "counted by simpleperf"
 
 
 def time_in_turns(

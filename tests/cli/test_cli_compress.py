@@ -99,3 +99,18 @@ def test_what_is_wrong_is_named(fdi, small_profile, tmp_path):
     assert "has no y_train" in said(tmp_path / "net.keras", "--data", tmp_path / "half.npz", status=2)
     np.savez(tmp_path / "data.npz", x_train=np.zeros((2, 3)), y_train=np.zeros(2))
     assert "compile it first" in said(tmp_path / "net.keras", "--data", tmp_path / "data.npz", status=2)
+
+
+def test_a_profile_that_was_not_measured_is_named(fdi, script, tmp_path):
+    profile = tmp_path / "published.json"
+    fdi("profiles", "two-numbers", "--gflops", "50", "--gb-per-s", "10", "-o", profile)
+    left = {}
+    exec(compile(SCRIPT, str(script), "exec"), left)
+    left["model"].save(tmp_path / "net.keras")
+    whole = json.loads(fdi("predict", tmp_path / "net.keras", "--profile", profile, "--json").out)["total_ms"]
+    words = ("--profile", profile, "--target", 0.6 * whole, "--epochs", 2, "--device", "none")
+    answer = fdi("compress", script, *words, "--json")
+    assert answer.status == 0, answer.err
+    assert "was not measured" in json.loads(answer.out)["warnings"][0]
+    again = fdi("compress", script, *words)
+    assert "caution: profile 'published' was not measured" in " ".join(again.err.split())

@@ -138,7 +138,8 @@ def test_reports_show_them(width):
     assert "add 56x56x64" in text
     assert "memory" in text
     assert max(map(len, out.file.getvalue().splitlines())) <= width
-    page = html_page(networks, "here", roofline_of(PROFILE))
+    page = html_page(networks, "here", roofline_of(PROFILE), ["nothing was <measured>"])
+    assert "nothing was &lt;measured&gt;" in page
     assert "&lt;short&gt;" in page
     assert "add 56x56x64" in page
     found = explained_pairs(networks)
