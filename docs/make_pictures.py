@@ -303,8 +303,28 @@ def draw_memory(report: dict[str, Any]) -> None:
     told += ["", *table(("quantity", "linear correlation with time", "rank correlation"), related)]
     rows = [[network.name, *network.cells] for network in networks]
     head = ("network", "GFLOPs", "MB", "parameters, M", "FLOPs a byte", "predicted ms", "measured ms")
-    told += ["", *table(head, rows)]
+    told += ["", *table(head, rows), *_pairs(report)]
     fill_in(DOCS / "memory.md", "study", "\n".join(told))
+
+
+def _pairs(report: dict[str, Any]) -> list[str]:
+    """Networks of equal FLOPs and different times, operator by operator."""
+    from fdi_keras.study.difference import Difference, Part, cells
+
+    found = next((r["details"]["pairs"] for r in report["rows"] if "pairs" in r["details"]), ())
+    lines = []
+    for pair in found:
+        parts = tuple(Part(**part) for part in pair["difference"]["parts"])
+        difference = Difference(**{**pair["difference"], "parts": parts})
+        head, *rows = cells(difference)
+        lines += [
+            "",
+            f"{pair['slower']} less {pair['faster']}, {difference.total:+.3g} ms predicted, of which "
+            f"{difference.by_flops:+.2g} ms for its FLOPs; what each operator adds beyond those:",
+            "",
+            *table(head, [list(row) for row in rows]),
+        ]
+    return lines
 
 
 def _paragraphs(texts: Sequence[str]) -> list[str]:

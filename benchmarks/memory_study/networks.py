@@ -7,9 +7,9 @@ from dataclasses import asdict
 import fdi_keras as fdi
 from benchmarks.memory_study.settings import Settings
 from benchmarks.report import Row
-from fdi_keras.study import correlations, equal_pairs, fits
+from fdi_keras.study import correlations, equal_pairs, fits, roofline_of
 from fdi_keras.study.families import FAMILIES
-from fdi_keras.study.report import answer, html_page, write_pictures
+from fdi_keras.study.report import answer, explained_pairs, html_page, write_pictures
 
 #: Networks of the study.
 NETWORKS = 32
@@ -23,10 +23,12 @@ def run(settings: Settings) -> list[Row]:
         report=lambda text: print(f"  {text}", flush=True),
     )
     write_pictures(networks, settings.work)
-    (settings.work / "study.html").write_text(html_page(networks, "this computer"))
+    roofline = roofline_of(fdi.load_profile(settings.profile))
+    (settings.work / "study.html").write_text(html_page(networks, "this computer", roofline))
     timed = sum(network.measured_ms is not None for network in networks)
     rows = [Row("2", "networks of the study measured", f"{NETWORKS}", f"{timed}", timed == NETWORKS)]
     rows[0].details["networks"] = [network.to_dict() for network in networks]
+    rows[0].details["pairs"] = explained_pairs(networks, roofline)
     for name, found in correlations(networks).items():
         rows.append(
             Row(

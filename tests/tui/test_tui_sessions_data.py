@@ -203,3 +203,13 @@ def test_a_replaced_journal_is_told_anew(tmp_path):
         while follower.read():
             pass
     assert (follower.session.name, follower.session.history.count) == ("two", 1)
+
+
+def test_a_session_by_a_profile_that_was_not_measured_is_marked():
+    started = {"event": "started", "time": 1.0, "session": "net", "model": "net", "profile": "flops",
+               "start_ms": 20.0, "target_ms": 10.0}  # fmt: skip
+    marked, plain = session_of(started | {"measured": False}), session_of(started)
+    assert "its profile was not measured" in say.sum_of(marked, 2.0)
+    assert say.metric_name(marked, "value") == "predicted latency, nothing measured"
+    assert "not measured" not in say.sum_of(plain, 2.0)
+    assert say.metric_name(plain, "value") == "predicted latency"
