@@ -69,3 +69,10 @@ def test_nothing_is_overwritten(fdi, published):
     answer = fdi("profiles", "two-numbers", "--gflops", "1", "--gb-per-s", "1", "-o", published)
     assert answer.status == 2
     assert "is there already" in answer.err
+
+
+def test_the_two_numbers_are_its_roofs(fdi, published, conv_model):
+    document = json.loads(fdi("predict", conv_model, "--profile", published, "--roofline", "--json").out)
+    assert document["roofline"]["flops_per_s"] == pytest.approx(50e9)
+    assert document["roofline"]["bytes_per_s"] == pytest.approx(10e9)
+    assert document["operators"][0]["bound"] == "compute"
