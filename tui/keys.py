@@ -148,7 +148,7 @@ KEYS = (
         "sessions.view_next",
         "v",
         "View",
-        "Curves, widths, what was done, or the journal itself.",
+        "Curves, widths, what was done, operators under the roofline, or the journal itself.",
         footer=True,
     ),
     Key("sessions.metric_next", "right_square_bracket", "Next curve", "Plot the next quantity.", footer=True),

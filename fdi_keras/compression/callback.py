@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +18,12 @@ from fdi_keras.compression.gates import CLOSES_AT, START, STEP, check_gates
 from fdi_keras.errors import JournalError, TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path, read_journal, set_aside
 from fdi_keras.networks.history import history_of
+from fdi_keras.operators import memory_access
+from fdi_keras.profile.roofline import roofline_of
+
+if TYPE_CHECKING:
+    from fdi_keras.compression.regularizer import LatencyRegularizer
+    from fdi_keras.networks.latency_plan import LatencyPlan
 
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
 
@@ -237,6 +244,7 @@ class LatencyCallback(keras.callbacks.Callback):
             **_of_objective(regularizer, start),
             "epochs": self._epochs - self._first_epoch,
             "spaces": {s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
+            **_under_the_roofs(self.model.latency_plan, regularizer),
         }
         known = history_of(self.model).journal == str(self.path)
         if not known and not (self._first_epoch and _trained_before(self.path, about, self._first_epoch)):
@@ -288,6 +296,25 @@ def _trained_before(path: Path, about: dict[str, Any], epochs: int) -> bool:
         and all(started[-1].get(name) == about.get(name) for name in same)
         and [*started[-1].get("spaces", {}).values()] == [*about["spaces"].values()]
     )
+
+
+def _under_the_roofs(plan: LatencyPlan, regularizer: LatencyRegularizer) -> dict[str, Any]:
+    """The roofs of the device and the uncompressed network's operators, where a profile shows the roofs."""
+    try:
+        roofline = roofline_of(regularizer.profile)
+    except UsageError:
+        return {}
+    operators = [
+        {
+            "name": operator.name,
+            "kind": operator.kind,
+            "flops": operator.operator.explained["flops"],
+            "memory_bytes": memory_access(operator.operator),
+            **({"predicted_ms": time} if regularizer.objective == "latency" else {}),
+        }
+        for operator, time in plan.priced(plan.full_widths)
+    ]
+    return {"roofline": asdict(roofline), "operators": operators}
 
 
 def _of_objective(regularizer: Any, start: float) -> dict[str, Any]:

@@ -176,13 +176,19 @@ class LatencyPlan:
     def operator_times(self, widths: np.ndarray) -> dict[str, float]:
         """Milliseconds of each priced operator by layer name (a layer's operators added up)."""
         found: dict[str, float] = {}
+        for operator, time in self.priced(widths):
+            found[operator.name] = found.get(operator.name, 0.0) + time
+        return found
+
+    def priced(self, widths: np.ndarray) -> list[tuple[NetworkOperator, float]]:
+        """The operators that have a price, kind by kind, and what each takes at these widths, in ms."""
         batch = np.atleast_2d(np.asarray(widths, float))
         share = self.fetched_share(batch)
-        for group in self.groups:
-            times = self._times(group, batch, share)[0]
-            for operator, time in zip(group.operators, times, strict=True):
-                found[operator.name] = found.get(operator.name, 0.0) + float(time)
-        return found
+        return [
+            (operator, float(time))
+            for group in self.groups
+            for operator, time in zip(group.operators, self._times(group, batch, share)[0], strict=True)
+        ]
 
     def rules(self, widths: np.ndarray, space: int) -> list[tuple[str, str]]:
         """(layer name, leaf rule) of each operator that a space feeds, at these widths."""

@@ -32,6 +32,12 @@ LUCKY = 0.005
 #: Fewest probes under a roof.
 FEWEST = 20
 
+#: What each bound means for whoever prunes.
+MEANING = {
+    "compute": "time falls with the product of its input and output channels",
+    "memory": "time falls with the bytes of its feature maps and weights: fewer pixels or channels, not fewer FLOPs",
+}
+
 
 @dataclass(frozen=True)
 class Place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fdi_keras.networks.latency import LatencyReport
-from fdi_keras.profile.roofline import Place, Roofline, roofline_of
+from fdi_keras.profile.roofline import MEANING, Place, Roofline, roofline_of
 
 __all__ = ["MEANING", "Place", "Roofline", "place_all", "roofline_of"]
 
@@ -11,10 +11,3 @@ __all__ = ["MEANING", "Place", "Roofline", "place_all", "roofline_of"]
 def place_all(roofline: Roofline, report: LatencyReport) -> list[Place]:
     """Where each operator of a report lies, in its order."""
     return [roofline.at(row.flops, row.memory_bytes) for row in report.operators]
-
-
-#: What each bound means for whoever prunes.
-MEANING = {
-    "compute": "time falls with the product of its input and output channels",
-    "memory": "time falls with the bytes of its feature maps and weights: fewer pixels or channels, not fewer FLOPs",
-}

@@ -25,6 +25,7 @@ from fdi_keras.errors import (
 )
 from fdi_keras.execution_time import WeightFetch
 from fdi_keras.journal import read_journal
+from fdi_keras.profile.counted import two_number_profile
 
 L = keras.layers
 
@@ -226,6 +227,21 @@ def test_unpriced_operators_are_named_in_the_journal(data, tmp_path):
     warnings = [e["message"] for e in read_journal(journal) if e["event"] == "warning"]
     assert len(warnings) == 2
     assert any("mean" in w for w in warnings)
+
+
+def test_the_journal_holds_the_operators_and_the_roofs(data, tmp_path):
+    with pytest.warns(fdi.errors.UnmeasuredProfileWarning):
+        model = compiled(fdi.LatencyRegularizer(two_number_profile(50, 10), strength=0.0))
+    journal = tmp_path / "session.jsonl"
+    model.fit(*data, epochs=1, verbose=0, callbacks=[fdi.LatencyCallback(journal=journal)])
+    started = next(read_journal(journal))
+    assert started["roofline"] == pytest.approx(
+        {"flops_per_s": 50e9, "bytes_per_s": 10e9, "near_bytes_per_s": 10e9}
+    )
+    told = started["operators"]
+    assert {"conv2d", "dense"} <= {each["kind"] for each in told}
+    assert sum(each["predicted_ms"] for each in told) == pytest.approx(started["start_ms"])
+    assert all(each["flops"] >= 0 and each["memory_bytes"] > 0 for each in told)
 
 
 def test_a_regularizer_of_another_kind_is_refused():

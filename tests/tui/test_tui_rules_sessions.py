@@ -235,7 +235,7 @@ async def test_hostile_journals_do_no_harm(make_app, state):
         for key in table.keys_shown:
             table.choose(key)
             await until(pilot, lambda key=key: str(app.screen._chosen) == key, key)
-            for _ in range(4):
+            for _ in range(5):
                 await pilot.press("v")
                 assert screen_text(app).replace("\n", "").isprintable()
     assert app.faults == []
@@ -252,4 +252,24 @@ async def test_a_long_session_opens_at_once(make_app, state):
         began = time.monotonic()
         await until_shown(pilot, "long: running", "20000/20000", "every 4th epoch")
         assert time.monotonic() - began < 5
+    assert app.faults == []
+
+
+@in_loop
+async def test_operators_are_seen_under_the_roofs(make_app, state):
+    roofs = {"flops_per_s": 1e11, "bytes_per_s": 1e10, "near_bytes_per_s": 2e10}
+    told = [
+        {"name": "stem", "kind": "conv2d", "flops": 1e9, "memory_bytes": 8e6, "predicted_ms": 20.0},
+        {"name": "join", "kind": "add", "flops": 1e6, "memory_bytes": 8e6, "predicted_ms": 0.9},
+    ]
+    with Journal(state / "sessions" / "placed.jsonl") as journal:
+        journal.start("session", session="placed", start_ms=2.0, target_ms=1.0, epochs=2, spaces={},
+                      roofline=roofs, operators=told)  # fmt: skip
+    app = make_app(state, "sessions")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "placed")
+        app.screen.show("placed")
+        await until_shown(pilot, "placed: running")
+        await pilot.press("v", "v", "v")
+        await until_shown(pilot, "stem", "20 ms", "10 ms", "50.0 %", "compute", "join", "memory")
     assert app.faults == []

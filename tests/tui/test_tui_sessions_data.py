@@ -25,7 +25,8 @@ RECORDED = Path(__file__).parent / "recorded" / "session.jsonl"
 
 FIELDS = ("time", "pid", "host", "session", "model", "spaces", "epochs", "start_ms", "target_ms", "objective", "loss",
           "latency_ms", "metrics", "strength", "widths", "changes", "predicted_ms", "predicted_before_ms", "median_ms",
-          "iqr_ms", "beside", "path", "bytes", "message", "reason", "seconds", "device", "runtime")  # fmt: skip
+          "iqr_ms", "beside", "path", "bytes", "message", "reason", "seconds", "device", "runtime", "roofline",
+          "operators")  # fmt: skip
 NAMES = (
     "started",
     "epoch",
@@ -68,6 +69,30 @@ def test_a_recorded_session_is_told_whole():
     assert {space.name: space.pruned for space in session.current_spaces()} == pruned["widths"]
     assert {what for _, what, _ in session.happenings} >= {"started", "trained", "prune", "grow", "measured"}
     assert follower.tail.problem == ""
+
+
+ROOFS = {"flops_per_s": 1e11, "bytes_per_s": 1e10, "near_bytes_per_s": 2e10}
+
+
+def test_operators_are_placed_under_the_roofs():
+    told = [
+        {"name": "add", "kind": "add", "flops": 1e6, "memory_bytes": 8e6, "predicted_ms": 0.9},
+        {"name": "conv", "kind": "conv2d", "flops": 1e9, "memory_bytes": 8e6, "predicted_ms": 20.0},
+        {"name": "lost", "kind": "conv2d", "flops": "many", "memory_bytes": 1.0},
+        {"name": "no price", "kind": "relu", "flops": 0, "memory_bytes": 2e6},
+        "no operator",
+    ]
+    session = session_of({**STARTED, "roofline": ROOFS, "operators": told})
+    conv, add, last = session.operators
+    assert (conv.name, conv.place.bound, conv.place.roof_ms) == ("conv", "compute", pytest.approx(10.0))
+    assert (add.name, add.place.bound, add.place.roof_ms) == ("add", "memory", pytest.approx(0.8))
+    assert (last.name, last.place.roof_ms) == ("no price", pytest.approx(0.1))
+    rows = list(say.operator_rows(session).values())
+    assert [row["reached"] for row in rows] == [pytest.approx(0.5), pytest.approx(8 / 9), None]
+    for roofs in (None, 3, {}, {**ROOFS, "bytes_per_s": 0}, {**ROOFS, "flops_per_s": "x"}):
+        session = session_of({**STARTED, "roofline": roofs, "operators": told})
+        assert session.operators == []
+        assert "not in the journal" in say.operator_rows(session)[""]["operator"]
 
 
 def test_grow_says_for_each_space_why():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fdi_tui.data.numbers import number, number_or_none
+from fdi_tui.data.operators import PlacedOperator, placed_operators
 from fdi_tui.data.series import History
 from fdi_tui.data.spaces import MOST_SPACES, Space, Spaces, name_of
 from fdi_tui.data.tail import Event
@@ -57,6 +58,7 @@ class Session:
         epochs: planned in all trainings so far.
         history: a row an epoch: ``loss``, ``value`` (latency or energy), ``strength``, and metrics.
         spaces: the widths of its network.
+        operators: of its network before, the slowest first; none where its journal does not hold them.
         happenings: what was pruned, grown, measured, exported, warned of.
         measured: the latest timings.
     """
@@ -73,6 +75,7 @@ class Session:
     epochs: int = 0
     began: float | None = None
     spaces: Spaces = field(default_factory=Spaces)
+    operators: list[PlacedOperator] = field(default_factory=list)
     happenings: deque[Happening] = field(default_factory=lambda: deque(maxlen=MOST_HAPPENINGS))
     measured: deque[Measured] = field(default_factory=lambda: deque(maxlen=50))
     before_ms: float = math.nan
@@ -166,6 +169,7 @@ class Session:
         if 0 <= epochs < 1e9:
             self.epochs = self.history.count + int(epochs)
         self.spaces.begin(event.get("spaces"), again)
+        self.operators = placed_operators(event)
         goal = f" to {self.value_text(self.target)}" if math.isfinite(self.target) else ""
         self._happened(event, "trained on" if again else "started", f"{self.model} on {self.profile}{goal}")
 

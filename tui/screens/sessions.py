@@ -18,6 +18,8 @@ from fdi_tui.screens.sessions_text import (
     happening_columns,
     happening_rows,
     metric_name,
+    operator_columns,
+    operator_rows,
     session_columns,
     session_row,
     sum_of,
@@ -46,7 +48,13 @@ FOLDER_S = 1.0
 #: Seconds between two drawings of curves that only grew: more often is only unrest.
 REDRAWING_S = 0.5
 
-VIEWS = ("curves", "widths", "done", "journal")
+ABOUT_OPERATORS = (
+    "The operators of the network before compression, under the roofline of the device (Williams et al., 2009). "
+    "What computes little for every byte waits for memory. 'At least' is the time that the roof allows, and 'of its "
+    "roof' what the predicted time reaches of it."
+)
+
+VIEWS = ("curves", "widths", "done", "operators", "journal")
 
 
 class SessionsRoom(Room):
@@ -65,14 +73,15 @@ class SessionsRoom(Room):
     SessionsRoom #plots-1 { display: none; }
     SessionsRoom.-tall #plots-1 { display: block; }
     SessionsRoom #plot-1, SessionsRoom #plot-2, SessionsRoom #plot-3 { display: none; }
-    SessionsRoom #journal { display: none; }
+    SessionsRoom #journal, SessionsRoom #operators { display: none; }
     SessionsRoom.-narrow #curves, SessionsRoom.-narrow #told { display: none; }
     SessionsRoom.-short #curves, SessionsRoom.-short #told { display: none; }
     SessionsRoom.-view-curves #curves { display: block; }
     SessionsRoom.-view-widths #told, SessionsRoom.-view-done #told { display: block; }
     SessionsRoom.-narrow.-view-widths #done, SessionsRoom.-narrow.-view-done #widths { display: none; }
     SessionsRoom.-short.-view-widths #done, SessionsRoom.-short.-view-done #widths { display: none; }
-    SessionsRoom.-view-journal #below { display: none; }
+    SessionsRoom.-view-journal #below, SessionsRoom.-view-operators #below { display: none; }
+    SessionsRoom.-view-operators #operators { display: block; height: 1fr; }
     SessionsRoom.-view-journal #journal { display: block; }
     SessionsRoom.-tall #plot-1 { display: block; }
     SessionsRoom.-wide #plot-2, SessionsRoom.-wide.-tall #plot-3 { display: block; }
@@ -110,6 +119,7 @@ class SessionsRoom(Room):
             with Vertical(id="told"):
                 yield RowTable(width_columns(), name_of_export="widths", id="widths")
                 yield RowTable(happening_columns(), name_of_export="done", id="done")
+        yield RowTable(operator_columns(), name_of_export="operators", about=ABOUT_OPERATORS, id="operators")
         yield JournalLines(id="journal")
 
     def on_mount(self) -> None:
@@ -222,6 +232,7 @@ class SessionsRoom(Room):
         for name, rows in (
             ("widths", width_rows(first, min(max(wide - 60, 10), 40), self.app.settings.ascii)),
             ("done", happening_rows(first)),
+            ("operators", operator_rows(first)),
         ):
             table = self.query_one(f"#{name}", RowTable)
             if table.is_on_screen or table.display:
@@ -284,7 +295,7 @@ class SessionsRoom(Room):
         event.stop()
         self.action_overlay()
 
-    @on(DataTable.RowSelected, "#widths,#done,#journal")
+    @on(DataTable.RowSelected, "#widths,#done,#operators,#journal")
     def _text_selected(self, event: DataTable.RowSelected) -> None:
         """Show all of a row: reasons are longer than a line."""
         event.stop()

@@ -12,6 +12,8 @@ from fdi_tui.widgets.bars import change_bar
 from fdi_tui.widgets.table import Column
 from fdi_tui.words import age, standing_style, standing_text, time_text
 
+from fdi_keras.profile.roofline import MEANING
+
 MARKS = {"pinned": "*", "beside": "+"}
 
 
@@ -171,6 +173,43 @@ def width_rows(session: Session, wide: int, ascii: bool) -> dict[str, dict[str, 
             "why": space.why or None,
         }
     return rows
+
+
+def operator_columns() -> list[Column]:
+    """Of the table of operators under the roofs."""
+    return [
+        Column("operator", "operator"),
+        Column("kind", "kind", wide=90),
+        Column("intensity", "FLOPs a byte", text=_number_text, right=True),
+        Column("predicted", "predicted", text=time_text, right=True),
+        Column("roof", "at least", text=time_text, right=True),
+        Column("reached", "of its roof", text=_share_text, right=True, wide=70),
+        Column("bound", "limit"),
+        Column("meaning", "so that", text=MEANING.__getitem__, wide=110),
+    ]
+
+
+def operator_rows(session: Session) -> dict[str, dict[str, Any]]:
+    """A row an operator of the network before compression, the slowest first."""
+    if not session.operators:
+        return {
+            "": {
+                "operator": "not in the journal: the profile has no roofline, or the session is an older one"
+            }
+        }
+    return {
+        str(number): {
+            "operator": each.name,
+            "kind": each.kind,
+            "intensity": each.place.intensity,
+            "predicted": _or_none(each.predicted_ms),
+            "roof": each.place.roof_ms,
+            "reached": min(each.place.roof_ms / each.predicted_ms, 1.0) if each.predicted_ms > 0 else None,
+            "bound": each.place.bound,
+            "meaning": each.place.bound,
+        }
+        for number, each in enumerate(session.operators)
+    }
 
 
 def _width_text(width: float) -> str:
