@@ -6,7 +6,7 @@ mostly its input and output channels ``x`` and ``y``; every column of a time mod
 polynomial of second degree in them, or in what they are rounded up to in the kind's
 tiles. So an operator is a table of coefficients over products of two of these numbers: a row
 for each condition that its tree tests, and a row for each leaf's time. The tables of all
-operators, padded to one size, need some twenty operations whatever the network.
+operators, padded to one size, need some forty operations whatever the network.
 """
 
 from __future__ import annotations
