@@ -25,7 +25,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="x86-avx512-litert", help="of this computer, a file or a name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each a training of its own")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), help="which to run")
-    parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="of the time, to come to")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=list(SHARES), help="of the time, to come to"
+    )
     parser.add_argument("--methods", nargs="+", default=None, help="which to run; all when left out")
     parser.add_argument("--quick", action="store_true", help="try everything on next to nothing")
 
