@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "fdi_keras.networks",
+    "BudgetRegularizer": "fdi_keras.compression",
     "DeviceProfile": "fdi_keras.profile",
     "LatencyCallback": "fdi_keras.compression",
     "LatencyRegularizer": "fdi_keras.compression",
@@ -41,6 +43,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Budget",
+    "BudgetRegularizer",
     "DeviceProfile",
     "LatencyCallback",
     "LatencyRegularizer",
@@ -68,6 +72,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from fdi_keras.compression import (
+        BudgetRegularizer,
         LatencyCallback,
         LatencyRegularizer,
         PrunableModel,
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
         taylor_importance,
     )
     from fdi_keras.devices import list_devices
+    from fdi_keras.networks.budgets import Budget
     from fdi_keras.networks.export import export_litert, load_model
     from fdi_keras.networks.latency import measure_interleaved, measure_latency, predict_latency
     from fdi_keras.profile import DeviceProfile, bundled_profiles, load_profile, profile_device, refit

@@ -7,10 +7,11 @@ from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import apply_widths, kept_channels, prune
 from fdi_keras.compression.recipe import compress
-from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer
 from fdi_keras.compression.taylor import taylor_importance
 
 __all__ = [
+    "BudgetRegularizer",
     "LatencyCallback",
     "LatencyRegularizer",
     "PrunableModel",

@@ -6,18 +6,23 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fdi_keras.compression.width_optimum import MOST_ENTRIES, SAME, Factor, best_choices, elimination_scopes
 from fdi_keras.compression.width_search import EPSILON, WidthSearch
 from fdi_keras.errors import TargetError
+from fdi_keras.networks.budgets import first_prices
 
 #: Combinations of widths that are priced for one table; operators that more spaces decide cost nothing in the limit.
 MOST_COMBINATIONS = 10_000_000
 
 #: Widths are not merged into fewer than this.
 LEAST_CHOICES = 24
+
+#: Of several budgets: so many prices of theirs are tried, and how fast those that are exceeded rise.
+PRICES, RISE = 5, 30.0
 
 #: Seconds in which choices that only nearly meet the budget are mended.
 MENDING_S = 10.0
@@ -59,18 +64,17 @@ def best_widths(search: WidthSearch, widths: np.ndarray, budget_ms: float) -> Be
         widths: ``(spaces,)`` to begin with, within the budget.
         budget_ms: predicted time not to be exceeded.
 
-    Exact where a network is small; elsewhere what a local search and Lagrangian relaxation find, with a
+    Of several budgets a weighted mean is limited, which loosens all of them (a surrogate relaxation), with weights that
+    are adapted. Exact where a network is small; elsewhere what a local search and Lagrangian relaxation find, with a
     limit (see :mod:`fdi_keras.compression.width_optimum`).
     """
     best = search.spend(widths, budget_ms)
     value = search.value(best)
-    problem = _Problem(search, best)
-    until = time.monotonic() + MENDING_S
+    prices = first_prices(search.plan.costs(best))
+    limit, until = math.inf, time.monotonic() + MENDING_S
 
     def mended(choices: tuple[int, ...]) -> float | None:
         nonlocal best, value
-        if time.monotonic() > until:
-            return None
         try:
             found = search.spend(search.shrink(problem.widths(choices), budget_ms), budget_ms)
         except TargetError:
@@ -79,14 +83,25 @@ def best_widths(search: WidthSearch, widths: np.ndarray, budget_ms: float) -> Be
             best, value = found, search.value(found)
         return search.value(found)
 
-    found = best_choices(problem.values, problem.times, budget_ms * (1 + EPSILON), value, mended)
-    until = math.inf
-    if found.choices is not None:
-        mended(found.choices)
-    if found.limit - value > SAME:
+    def mended_in_time(choices: tuple[int, ...]) -> float | None:
+        return mended(choices) if time.monotonic() < until else None
+
+    for _ in range(PRICES if len(prices) > 1 else 1):
+        problem = _Problem(search, best, prices)
+        found = best_choices(problem.values, problem.times, budget_ms * (1 + EPSILON), value, mended_in_time)
+        if found.choices is not None:
+            mended(found.choices)
+        limit = min(limit, found.limit)
+        if limit - value <= SAME or found.choices is None:
+            break
+        # What keeps to the weighted mean exceeds single budgets: these get dearer.
+        exceeded = search.plan.costs(problem.widths(found.choices)) / budget_ms - 1
+        prices = prices * np.exp(RISE * np.clip(exceeded, -0.1, 0.1))
+        prices /= prices.sum()
+    if limit - value > SAME:
         best = max(best, search.exchange(best, budget_ms), key=search.value)
         value = search.value(best)
-    return BestWidths(best, value, max(found.limit, value), len(search.movable))
+    return BestWidths(best, value, max(limit, value), len(search.movable))
 
 
 class _Problem:
@@ -96,9 +111,9 @@ class _Problem:
     best of widths.
     """
 
-    def __init__(self, search: WidthSearch, base: np.ndarray):
+    def __init__(self, search: WidthSearch, base: np.ndarray, prices: np.ndarray):
         self.search, self.base = search, np.array(base, float)
-        plan = search.plan
+        plan: Any = search.plan.weighted(prices)
         spaces = search.movable
         every = [search.widths_of(i) for i in spaces]
         operators = plan.operators_by_spaces(spaces)

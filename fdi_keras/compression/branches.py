@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +14,9 @@ from fdi_keras.compression.limits import Limits
 from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import TargetError
 from fdi_keras.networks.branches import Branch, find_branches
+from fdi_keras.networks.budgets import Budget, Priced, plan_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.graph import Graph
-from fdi_keras.networks.latency_plan import LatencyPlan
-from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.profile import DeviceProfile
 
 #: A space that goes counts as if this share of its most important channel were left (our choice: less
@@ -33,7 +33,7 @@ class Pruning:
         importance: ``(channels,)`` by space that can be narrowed.
         gates: values of gates, ``(channels,)`` by space; none for a network without.
         limits: which widths are allowed.
-        profile: prices widths; may be None.
+        prices: what widths cost, a profile or budgets; may be None.
         gone: the branches that were taken away, by the additions that read them.
         lost: what they count in the value that the search makes largest.
         renamed: by name of each space of the whole network its name here; spaces that are gone have none.
@@ -44,7 +44,7 @@ class Pruning:
     importance: dict[str, np.ndarray]
     gates: dict[str, np.ndarray]
     limits: Limits
-    profile: DeviceProfile | None
+    prices: DeviceProfile | Sequence[Budget] | None
     gone: tuple[str, ...]
     lost: float
     renamed: dict[str, str]
@@ -68,10 +68,8 @@ class Pruning:
         )
         return self.spaces[space].kept is None and lower <= multiple and full > 1
 
-    def plan(self) -> LatencyPlan | None:
-        if self.profile is None:
-            return None
-        return LatencyPlan(read_layer_operators(self.graph), self.spaces, self.profile)
+    def plan(self) -> Priced | None:
+        return None if self.prices is None else plan_of(self.prices, self.graph, self.spaces)
 
     def search(self, target_ms: float, exchange: bool = True) -> tuple[np.ndarray, float]:
         """Widths ``(spaces,)`` that meet a target, and the value of what they keep.

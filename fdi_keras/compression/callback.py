@@ -17,13 +17,14 @@ from fdi_keras.compression.gated_model import NOT_COMPUTED
 from fdi_keras.compression.gates import CLOSES_AT, START, STEP, check_gates
 from fdi_keras.errors import JournalError, TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path, read_journal, set_aside
+from fdi_keras.networks.budgets import BudgetPlan
 from fdi_keras.networks.history import history_of
+from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.operators import memory_access
 from fdi_keras.profile.roofline import roofline_of
 
 if TYPE_CHECKING:
-    from fdi_keras.compression.regularizer import LatencyRegularizer
-    from fdi_keras.networks.latency_plan import LatencyPlan
+    from fdi_keras.compression.regularizer import Regularizer
 
 CLOSING = 0.2  # share of a training in which an unopposed gate must be able to close
 
@@ -51,7 +52,7 @@ class LatencyCallback(keras.callbacks.Callback):
     ``keras.callbacks.CallbackList([...], model=model, epochs=epochs, steps=steps)``.
 
     Raises:
-        UsageError: the model has no gates or was compiled without a LatencyRegularizer, gates are
+        UsageError: the model has no gates or was compiled without a regularizer, gates are
             NaN before the training, or a training step of your own does not call ``compute_loss``.
         TrainingDivergedError: the loss or a gate became NaN or infinite.
 
@@ -73,7 +74,7 @@ class LatencyCallback(keras.callbacks.Callback):
         if regularizer is None:
             raise UsageError(
                 "LatencyCallback needs a model made by fdi_keras.prunable and compiled with "
-                f"regularizer=LatencyRegularizer(...); received {type(self.model).__name__} "
+                f"regularizer=LatencyRegularizer(...) or BudgetRegularizer(...); received {type(self.model).__name__} "
                 f"{self.model.name!r} without one."
             )
         self._first_epoch: int | None = None
@@ -238,10 +239,10 @@ class LatencyCallback(keras.callbacks.Callback):
         about = {
             "session": self.session or self.path.stem,
             "model": self.model.name,
-            "profile": regularizer.profile.name,
-            "device": regularizer.profile.device.name,
-            "measured": not regularizer.profile.caution,
-            **_of_objective(regularizer, start),
+            "profile": ", ".join(profile.name for profile in regularizer.profiles),
+            "device": ", ".join(dict.fromkeys(profile.device.name for profile in regularizer.profiles)),
+            "measured": not any(profile.caution for profile in regularizer.profiles),
+            **_of_objective(regularizer, start, self.model.latency_plan),
             "epochs": self._epochs - self._first_epoch,
             "spaces": {s.name: {"width": s.width, "kept": s.kept} for s in self.model.channel_spaces},
             **_under_the_roofs(self.model.latency_plan, regularizer),
@@ -252,8 +253,9 @@ class LatencyCallback(keras.callbacks.Callback):
         self._journal = Journal(self.path)
         history_of(self.model).journal = str(self.path)
         self._journal.start("session", **about)
-        if regularizer.profile.caution:
-            self._journal.write("warning", message=regularizer.profile.caution)
+        for profile in regularizer.profiles:
+            if profile.caution:
+                self._journal.write("warning", message=profile.caution)
         for operator in self.model.latency_plan.uncovered:
             reason = operator.problem or "not in the profile"
             self._journal.write(
@@ -268,9 +270,10 @@ class LatencyCallback(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "loss": logs.pop("loss", None),
             "latency_ms": logs.pop("latency_ms", None),
-            **({"energy_mj": logs.pop("energy_mj")} if "energy_mj" in logs else {}),
+            **{name: logs.pop(name) for name in ("energy_mj", "budget_share") if name in logs},
+            **_amounts(self.model.latency_plan, widths),
             "metrics": logs,
-            "target_ms": self.model.regularizer.target_ms,
+            "target_ms": getattr(self.model.regularizer, "target_ms", None),
             "strength": float(_number(steering.strength)),
             "widths": {name: round(float(w), 2) for name, w in zip(names, widths, strict=True)},
         }
@@ -289,7 +292,7 @@ def _trained_before(path: Path, about: dict[str, Any], epochs: int) -> bool:
     started = [e for e in events if e["event"] == "started"]
     told = max((e.get("epoch", 0) for e in events if e["event"] == "epoch"), default=0)
     # Names that Keras numbers may be others in another process; what the network is, is not.
-    same = ("profile", "device", "start_ms", "target_ms", "start_mj", "target_mj")
+    same = ("profile", "device", "start_ms", "target_ms", "start_mj", "target_mj", "budgets")
     return (
         bool(started)
         and told >= epochs
@@ -298,10 +301,19 @@ def _trained_before(path: Path, about: dict[str, Any], epochs: int) -> bool:
     )
 
 
-def _under_the_roofs(plan: LatencyPlan, regularizer: LatencyRegularizer) -> dict[str, Any]:
-    """The roofs of the device and the uncompressed network's operators, where a profile shows the roofs."""
+def _amounts(plan: Any, widths: np.ndarray) -> dict[str, Any]:
+    """Of several budgets what is used, in the order of the session's."""
+    if not isinstance(plan, BudgetPlan):
+        return {}
+    return {"budgets": [float(f"{amount:.6g}") for amount in plan.amounts(np.round(widths))]}
+
+
+def _under_the_roofs(plan: Any, regularizer: Regularizer) -> dict[str, Any]:
+    """The roofs of the device and the uncompressed network's operators, where one profile shows the roofs."""
+    if not isinstance(plan, LatencyPlan):
+        return {}
     try:
-        roofline = roofline_of(regularizer.profile)
+        roofline = roofline_of(regularizer.profiles[0])
     except UsageError:
         return {}
     operators = [
@@ -317,9 +329,19 @@ def _under_the_roofs(plan: LatencyPlan, regularizer: LatencyRegularizer) -> dict
     return {"roofline": asdict(roofline), "operators": operators}
 
 
-def _of_objective(regularizer: Any, start: float) -> dict[str, Any]:
+def _of_objective(regularizer: Any, start: float, plan: Any) -> dict[str, Any]:
     """Start and target of a session, under the names of their unit."""
     if regularizer.objective == "latency":
         return {"start_ms": start, "target_ms": regularizer.target_ms}
-    return {"objective": "energy", "start_ms": None, "target_ms": None, "start_mj": start,
-            "target_mj": regularizer.target_mj}  # fmt: skip
+    about = {"objective": regularizer.objective, "start_ms": None, "target_ms": None}
+    if regularizer.objective == "energy":
+        return about | {"start_mj": start, "target_mj": regularizer.target_mj}
+    amounts = plan.amounts(plan.full_widths)
+    return about | {
+        "start_share": start,
+        "target_share": regularizer.target,
+        "budgets": [
+            {"subject": budget.subject, "unit": budget.unit, "limit": budget.limit, "start": amount}
+            for budget, amount in zip(regularizer.budgets, amounts, strict=True)
+        ],
+    }

@@ -11,12 +11,11 @@ import numpy as np
 from fdi_keras.compression.gated_layers import POSITIONAL, UNGATED
 from fdi_keras.compression.gates import STEP, ChannelGates, MaskOfTensor, SpaceGates, Steering
 from fdi_keras.compression.limits import exclude_layers
-from fdi_keras.compression.regularizer import OBJECTIVES, LatencyRegularizer
+from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
+from fdi_keras.networks.budgets import BudgetPlan, Priced, plan_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
-from fdi_keras.networks.latency_plan import LatencyPlan
-from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.networks.layer_widths import axes_of
 from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
@@ -54,7 +53,7 @@ class PrunableModel(keras.Model):
     """A network with channel gates; made by :func:`~fdi_keras.prunable`.
 
     ``compile`` takes ``regularizer=`` beside Keras's own arguments; the penalty joins
-    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` (or ``energy_mj``) appears: what
+    the loss in ``fit`` and ``evaluate``, and a metric ``latency_ms`` (``energy_mj``, ``budget_share``) appears: what
     the network is predicted to take at the widths that its gates are expected to leave, or at those that
     pruning now would keep, whichever is slower.
     """
@@ -85,7 +84,7 @@ class PrunableModel(keras.Model):
         return self.__dict__["spaces"]
 
     @property
-    def regularizer(self) -> LatencyRegularizer | None:
+    def regularizer(self) -> Regularizer | None:
         """As given to ``compile``."""
         return self.__dict__.get("latency_regularizer")
 
@@ -110,31 +109,31 @@ class PrunableModel(keras.Model):
         return optimizer
 
     @property
-    def latency_plan(self) -> LatencyPlan | None:
-        """Predicted latency as a function of widths, when compiled with a regularizer."""
+    def latency_plan(self) -> Priced | None:
+        """What the regularizer penalises, predicted latency or the largest share of a budget, by widths."""
         return self.__dict__.get("plan")
 
-    def compile(self, *args: Any, regularizer: LatencyRegularizer | None = None, **kwargs: Any) -> None:
+    def compile(self, *args: Any, regularizer: Regularizer | None = None, **kwargs: Any) -> None:
         """``keras.Model.compile`` with one argument more.
 
         Args:
-            regularizer: penalty on predicted latency, or ``None``.
+            regularizer: penalty on predicted latency or on budgets, or ``None``.
 
         Raises:
-            UsageError: it is something else than a LatencyRegularizer.
+            UsageError: it is something else than a LatencyRegularizer or a BudgetRegularizer.
             UnknownOperatorsError: its profile knows none of the network's operators.
             TargetError: its target is below what one channel a layer would take.
 
         Warns:
             UnmeasuredProfileWarning: its profile was not measured.
         """
-        if regularizer is not None and not isinstance(regularizer, LatencyRegularizer):
+        if regularizer is not None and not isinstance(regularizer, (LatencyRegularizer, BudgetRegularizer)):
             raise UsageError(
-                f"compile(regularizer=...) takes an fdi_keras.LatencyRegularizer, received "
+                f"compile(regularizer=...) takes an fdi_keras.LatencyRegularizer or BudgetRegularizer, received "
                 f"{type(regularizer).__name__}."
             )
         if regularizer is not None:
-            warn_if_unmeasured(regularizer.profile)
+            warn_if_unmeasured(*regularizer.profiles)
         plan = None if regularizer is None else self._plan(regularizer)
         super().compile(*args, **kwargs)
         self.__dict__["jit_is_auto"] = kwargs.get("jit_compile", "auto") == "auto"
@@ -264,16 +263,16 @@ class PrunableModel(keras.Model):
         self.__dict__["spaces"] = spaces
         return graph
 
-    def _plan(self, regularizer: LatencyRegularizer) -> LatencyPlan:
-        graph = self._read()
-        plan = LatencyPlan(read_layer_operators(graph), self.channel_spaces, regularizer.priced)
+    def _plan(self, regularizer: Regularizer) -> Priced:
+        plan = plan_of(regularizer.prices, self._read(), self.channel_spaces)
         if not plan.groups:
             kinds = ", ".join(sorted({o.kind for o in plan.uncovered}))
+            names = ", ".join(repr(profile.name) for profile in regularizer.profiles)
             raise UnknownOperatorsError(
-                f"profile {regularizer.profile.name!r} knows none of this network's operators ({kinds}). Profile "
+                f"profile {names} knows none of this network's operators ({kinds}). Profile "
                 "the device with 'fdi profile' and without --kinds."
             )
-        check_target(plan, regularizer.target, OBJECTIVES[regularizer.objective])
+        check_target(plan, regularizer.target, regularizer.unit)
         # Outside any graph, once for all steps.
         plan.prepare()
         self.__dict__["width_tensors"] = tuple(map(ops.convert_to_tensor, self._width_arrays()))
@@ -313,7 +312,7 @@ def _share_that_stays(optimizer: Any) -> float:
 
 
 def check_target(
-    plan: LatencyPlan, target: float | None, unit: str = "ms", least: np.ndarray | None = None
+    plan: Priced, target: float | None, unit: str = "ms", least: np.ndarray | None = None
 ) -> None:
     """TargetError when even the narrowest network would take more.
 
@@ -328,6 +327,11 @@ def check_target(
     narrowest = "one channel in every prunable space" if usual else "the least widths that are allowed"
     least = one if least is None else least
     lowest = float(plan.predict_ms(least))
+    if target < lowest and isinstance(plan, BudgetPlan):
+        raise TargetError(
+            f"the budgets cannot be kept: with {narrowest} the network is still predicted to take "
+            f"{', '.join(plan.over(least))}. Choose wider ones, or a network with fewer layers."
+        )
     if target < lowest:
         start = float(plan.predict_ms(plan.full_widths))
         raise TargetError(

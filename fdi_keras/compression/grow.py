@@ -7,7 +7,7 @@ and the verification on the device are our choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -17,13 +17,20 @@ from fdi_keras.compression.best_widths import best_widths
 from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.regain import Origin, own_ranking, rebuild_at
 from fdi_keras.compression.width_search import WidthSearch
-from fdi_keras.errors import UsageError
+from fdi_keras.errors import TargetError, UsageError
+from fdi_keras.networks.budgets import (
+    Budget,
+    BudgetPlan,
+    Priced,
+    checked_budgets,
+    plan_of,
+    predictions,
+    profiles_of,
+)
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.networks.latency import measure_interleaved
-from fdi_keras.networks.latency_plan import LatencyPlan
-from fdi_keras.networks.layer_operators import read_layer_operators
 from fdi_keras.profile import DeviceProfile, load_profile
 from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
@@ -51,22 +58,24 @@ class Change:
     before_ms: float
     after_ms: float
     reason: str
+    unit: str = "ms"
 
     def __str__(self) -> str:
         return (
-            f"{self.space}: {self.before} -> {self.after}, {self.before_ms:.4g} -> {self.after_ms:.4g} ms: "
-            f"{self.reason}"
+            f"{self.space}: {self.before} -> {self.after}, {self.before_ms:.4g} -> {self.after_ms:.4g} "
+            f"{self.unit}: {self.reason}"
         )
 
 
 def grow(
     small: keras.Model,
-    profile: DeviceProfile | str,
+    profile: DeviceProfile | str | None = None,
     origin: keras.Model | None = None,
     device: str | None = None,
     exchange: bool = False,
     report: Callable[[str], None] | None = print,
     target_ms: float | None = None,
+    budgets: Budget | Sequence[Budget] | None = None,
 ) -> keras.Model:
     """Widen a network where the profile says that it costs no time.
 
@@ -82,14 +91,16 @@ def grow(
         report: called with each change and why; ``None``: silent (the journal has it all the same).
         target_ms: also spend what time is left until this predicted latency, where it regains most
             importance. Not together with ``device``.
+        budgets: in place of ``profile`` and ``target_ms``, several limits; what is left of all of them is spent.
 
     Returns:
         A plain Keras model; ``small`` itself is not changed. Its predicted time is never higher, or with
         ``target_ms`` no higher than that.
 
     Raises:
-        UsageError: ``small`` still has gates, ``origin`` is not what it was made from, or a target
-            together with a device.
+        UsageError: ``small`` still has gates, ``origin`` is not what it was made from, a target
+            together with a device, or budgets together with any of these.
+        TargetError: the network exceeds a budget already.
 
     Example::
 
@@ -103,11 +114,17 @@ def grow(
         raise UsageError(
             "grow() takes target_ms=, a predicted latency, or device=, which verifies; not both."
         )
-    profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
-    warn_if_unmeasured(profile)
+    prices = _prices(profile, device, target_ms, budgets)
     graph = read_graph(small)
     spaces = find_channel_spaces(graph)
-    plan = LatencyPlan(read_layer_operators(graph), spaces, profile)
+    plan = plan_of(prices, graph, spaces)
+    if isinstance(plan, BudgetPlan):
+        target_ms = 1.0
+        if plan.over(plan.full_widths):
+            raise TargetError(
+                f"{small.name!r} is over its budgets before it grows: {', '.join(plan.over(plan.full_widths))}. "
+                "Prune it to them first."
+            )
     source = Origin.of(small, spaces, origin) if origin is not None else None
     now = plan.full_widths
     movable = [s.kept is None for s in spaces]
@@ -121,8 +138,9 @@ def grow(
 
     def ratio(base: np.ndarray, candidate: np.ndarray) -> float:
         """Measured time of one network in units of another's."""
+        assert isinstance(prices, DeviceProfile)
         models = [build(widths)[0] for widths in (base, candidate)]
-        first, second = measure_interleaved(models, device or "local", profile.runtime.threads, VERIFYING_S)
+        first, second = measure_interleaved(models, device or "local", prices.runtime.threads, VERIFYING_S)
         return second.median_ms / first.median_ms
 
     budget_ms = max(float(plan.predict_ms(now)), target_ms or 0.0)
@@ -145,12 +163,10 @@ def grow(
         report("grow: no width nearby costs no time; the network stays as it is")
     if best is not None and report is not None:
         report(f"grow: {best}")
-    before, after = float(plan.predict_ms(now)), float(plan.predict_ms(wanted))
     history.write(
         "grow",
         widths=dict(zip(spaces.names, np.asarray(wanted, int).tolist(), strict=True)),
-        predicted_before_ms=before,
-        predicted_ms=after,
+        **predictions(plan, plan, wanted),
         exchange=exchange,
         **({} if best is None else {"missed": best.missed}),
         changes=[str(c) for c in changes],
@@ -158,7 +174,26 @@ def grow(
     return grown
 
 
-def explain_changes(plan: LatencyPlan, before: np.ndarray, after: np.ndarray) -> list[Change]:
+def _prices(
+    profile: DeviceProfile | str | None,
+    device: str | None,
+    target_ms: float | None,
+    budgets: Budget | Sequence[Budget] | None,
+) -> DeviceProfile | Sequence[Budget]:
+    if budgets is not None:
+        if any(given is not None for given in (profile, device, target_ms)):
+            raise UsageError("grow() takes budgets=, or profile= with target_ms= or device=; not both.")
+        checked = checked_budgets(budgets)
+        warn_if_unmeasured(*profiles_of(checked))
+        return checked
+    if profile is None:
+        raise UsageError("grow() needs profile=, which says what widths cost, or budgets=.")
+    profile = profile if isinstance(profile, DeviceProfile) else load_profile(profile)
+    warn_if_unmeasured(profile)
+    return profile
+
+
+def explain_changes(plan: Priced, before: np.ndarray, after: np.ndarray) -> list[Change]:
     """Each space whose width differs, with its effect when changed after those before it, and why."""
     widths, found = np.array(before, float), []
     for i in map(int, np.flatnonzero(np.asarray(before) != np.asarray(after))):
@@ -178,7 +213,7 @@ def explain_changes(plan: LatencyPlan, before: np.ndarray, after: np.ndarray) ->
         else:
             why = "saves time to spend elsewhere"
         reason = f"{why}; {changed[0]}" if changed else f"{why} within the same leaf"
-        found.append(Change(plan.names[i], int(before[i]), int(after[i]), old_ms, new_ms, reason))
+        found.append(Change(plan.names[i], int(before[i]), int(after[i]), old_ms, new_ms, reason, plan.unit))
     return found
 
 

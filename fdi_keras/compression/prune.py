@@ -13,9 +13,11 @@ from fdi_keras.compression.gated_model import PrunableModel, ungated
 from fdi_keras.compression.gates import check_gates
 from fdi_keras.compression.importance import Importance, Ranking, importance_by
 from fdi_keras.compression.limits import Bound, Limits, exclude_layers
+from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer
 from fdi_keras.compression.rewiden import rewiden
 from fdi_keras.errors import NothingToPruneError, UsageError
 from fdi_keras.networks.branches import without_emptied
+from fdi_keras.networks.budgets import Budget, checked_budgets, predictions, profiles_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
@@ -28,6 +30,7 @@ def prune(
     profile: DeviceProfile | str | None = None,
     target_ms: float | None = None,
     *,
+    budgets: Budget | Sequence[Budget] | None = None,
     importance: Importance = "weights",
     exclude: str | Sequence[str] = (),
     min_channels: Bound = 1,
@@ -45,6 +48,7 @@ def prune(
         target_ms: choose the widths so that the predicted latency is at most this, keeping the most
             importance and jumping to widths that the profile says are cheap. ``None``: exactly
             the closed channels are removed.
+        budgets: in place of ``profile`` and ``target_ms``, several limits that all have to be kept.
         importance: which channels matter: ``"weights"`` (what drives and reads a channel, and its gate),
             ``"l1"`` or ``"l2"`` (norm of the filters that make it), ``"scale"`` (of its normalization),
             ``"random"``, values by channel space, or a function that returns these.
@@ -64,36 +68,26 @@ def prune(
         :func:`~fdi_keras.kept_channels` says which channels it has.
 
     Raises:
-        UsageError: a plain model without a target, a target without a profile, or an argument that
-            names no layer or no importance.
+        UsageError: a plain model without a target, a target without a profile or beside budgets, or an argument
+            that names no layer or no importance.
         NothingToPruneError: no channel of the model can be removed.
-        TargetError: no widths meet the target.
+        TargetError: no widths meet the target, or keep the budgets.
 
     Example::
 
         small = fdi.prune(model)
         small = fdi.prune(trained_model, "this-computer.json", target_ms=2.0, importance="l2")
+        small = fdi.prune(trained_model, budgets=[fdi.Budget("phone.json", ms=3), fdi.Budget(file_mb=2)])
     """
     if not isinstance(model, keras.Model):
         raise UsageError(f"prune() takes a Keras model, received {type(model).__name__}.")
     gated = model if isinstance(model, PrunableModel) else None
-    if gated is None and target_ms is None:
+    if gated is None and target_ms is None and budgets is None:
         raise UsageError(
             f"prune() needs target_ms= for a model without gates: nothing says how much of {model.name!r} to "
             "remove. Or make it prunable and train it with a LatencyRegularizer first."
         )
-    if profile is None and gated is not None and gated.regularizer is not None:
-        profile = gated.regularizer.profile
-    elif isinstance(profile, str):
-        profile = load_profile(profile)
-    if target_ms is not None and profile is None:
-        raise UsageError(
-            "prune(target_ms=...) needs a profile: pass profile=, or compile with a LatencyRegularizer."
-        )
-    if target_ms is not None and not (math.isfinite(target_ms) and target_ms > 0):
-        raise UsageError(f"prune(target_ms={target_ms}): expected a positive number of milliseconds.")
-    if profile is not None and target_ms is not None:
-        warn_if_unmeasured(profile)
+    prices, target = _prices(gated, profile, target_ms, budgets)
     graph = read_graph(model if gated is None else ungated(gated))
     spaces = find_channel_spaces(graph)
     exclude_layers(spaces, [*(gated.steering.excluded if gated else ()), *_listed(exclude)])
@@ -108,18 +102,18 @@ def prune(
         importance_by(importance, raw, spaces, gates, seed),
         gates,
         Limits.of(spaces, min_channels, multiple_of),
-        profile,
+        prices,
         gone=(),
         lost=0.0,
         renamed={name: name for name in spaces.names},
     )
     left = without_closed(whole) if remove_branches else whole
-    if remove_branches and target_ms is not None:
-        left = without_costly(left, target_ms)
-    if target_ms is None:
+    if remove_branches and target is not None:
+        left = without_costly(left, target)
+    if target is None:
         wanted = left.limits.at_least(left.open_widths)
     else:
-        wanted, _ = left.search(target_ms)
+        wanted, _ = left.search(target)
     ranking = left.ranking
     kept = {
         space.name: np.flatnonzero(left.gates[space.name] > 0)
@@ -138,11 +132,42 @@ def prune(
         widths=dict(zip(left.spaces.names, wanted.astype(int).tolist(), strict=True))
         | dict.fromkeys(gone, 0),
         target_ms=target_ms,
-        predicted_ms=None if after is None else float(after.predict_ms(wanted)),
-        predicted_before_ms=None if before is None else float(before.predict_ms(before.full_widths)),
+        **predictions(before, after, wanted),
         branches=list(left.gone),
     )
     return small
+
+
+def _prices(
+    gated: PrunableModel | None,
+    profile: DeviceProfile | str | None,
+    target_ms: float | None,
+    budgets: Budget | Sequence[Budget] | None,
+) -> tuple[DeviceProfile | Sequence[Budget] | None, float | None]:
+    """What widths cost, and how much they may, as :class:`Pruning` takes it."""
+    if budgets is not None:
+        if profile is not None or target_ms is not None:
+            raise UsageError("prune() takes budgets=, or profile= and target_ms=; not both.")
+        checked = checked_budgets(budgets)
+        warn_if_unmeasured(*profiles_of(checked))
+        return checked, 1.0
+    regularizer = None if gated is None else gated.regularizer
+    if profile is None and isinstance(regularizer, BudgetRegularizer) and target_ms is None:
+        return regularizer.budgets, None
+    if profile is None and isinstance(regularizer, LatencyRegularizer):
+        profile = regularizer.profile
+    if isinstance(profile, str):
+        profile = load_profile(profile)
+    if target_ms is None:
+        return profile, None
+    if profile is None:
+        raise UsageError(
+            "prune(target_ms=...) needs a profile: pass profile=, or compile with a LatencyRegularizer."
+        )
+    if not (math.isfinite(target_ms) and target_ms > 0):
+        raise UsageError(f"prune(target_ms={target_ms}): expected a positive number of milliseconds.")
+    warn_if_unmeasured(profile)
+    return profile, target_ms
 
 
 def kept_channels(model: keras.Model) -> dict[str, list[int]]:

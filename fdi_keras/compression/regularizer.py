@@ -1,13 +1,15 @@
-"""The penalty on predicted latency, written into ``model.compile``."""
+"""The penalty on predicted latency, or on several budgets at once, written into ``model.compile``."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 
 from fdi_keras.errors import UsageError
+from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.profile import DeviceProfile, load_profile
 
 #: Strength that a controlled penalty begins with (our choice: a hundredth of a typical loss).
@@ -83,7 +85,7 @@ class LatencyRegularizer:
         self.target_mj = target_mj
         self.objective = implied or objective or "latency"
         #: What prices widths: the profile, or its energies in the place of times.
-        self.priced = profile.of_energy() if self.objective == "energy" else profile
+        self.prices = profile.of_energy() if self.objective == "energy" else profile
 
     @property
     def target(self) -> float | None:
@@ -91,9 +93,19 @@ class LatencyRegularizer:
         return self.target_mj if self.objective == "energy" else self.target_ms
 
     @property
+    def unit(self) -> str:
+        """Of what is steered, ``"ms"`` or ``"mJ"``."""
+        return OBJECTIVES[self.objective]
+
+    @property
     def metric(self) -> str:
         """Name of the metric during training: ``"latency_ms"`` or ``"energy_mj"``."""
-        return f"{self.objective}_{OBJECTIVES[self.objective].lower()}"
+        return f"{self.objective}_{self.unit.lower()}"
+
+    @property
+    def profiles(self) -> list[DeviceProfile]:
+        """Those that it goes by."""
+        return [self.profile]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -107,3 +119,60 @@ class LatencyRegularizer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LatencyRegularizer:
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="fdi_keras")
+class BudgetRegularizer:
+    """Penalises what exceeds several budgets: latencies on more than one device, energy, memory, file size.
+
+    The penalty is ``strength x largest share of a budget / largest share at the start``, and :class:`LatencyCallback`
+    adapts the strength until the largest share is 1. The gradient is that of the budget that is exceeded most
+    (our choice; FastDeepIoT has one device and one limit).
+
+    Args:
+        budgets: :class:`~fdi_keras.Budget` objects, each of something else.
+
+    Raises:
+        UsageError: something else than budgets, none, or two of the same thing.
+
+    Example::
+
+        budgets = [fdi.Budget("phone-a.json", ms=3), fdi.Budget("phone-b.json", ms=5)]
+        model.compile("adam", loss=..., regularizer=fdi.BudgetRegularizer(budgets))
+        model.fit(x, y, epochs=10)
+        small = fdi.prune(model, budgets=budgets)
+    """
+
+    first_strength = FIRST_STRENGTH
+    metric = "budget_share"
+    objective = "budgets"
+    unit = "of the tightest budget"
+    strength = None
+
+    #: The largest share to come to.
+    target = 1.0
+
+    def __init__(self, budgets: Budget | Sequence[Budget | dict[str, Any]]):
+        listed = [budgets] if isinstance(budgets, Budget) else budgets
+        self.budgets = checked_budgets([Budget.from_dict(b) if isinstance(b, dict) else b for b in listed])
+
+    @property
+    def prices(self) -> list[Budget]:
+        """What prices widths."""
+        return self.budgets
+
+    @property
+    def profiles(self) -> list[DeviceProfile]:
+        """Those that the budgets name."""
+        return profiles_of(self.budgets)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"budgets": [budget.to_dict() for budget in self.budgets]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> BudgetRegularizer:
+        return cls(**config)
+
+
+#: What ``model.compile`` of a gated network takes.
+Regularizer = LatencyRegularizer | BudgetRegularizer

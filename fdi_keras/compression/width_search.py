@@ -1,4 +1,4 @@
-"""Choosing the widths of all channel spaces under a latency budget.
+"""Choosing the widths of all channel spaces under a latency budget, or several budgets at once.
 
 Both directions of the search are one: pruning to a target starts wide and shrinks,
 growth starts narrow and spends. Time is the plan's prediction for the whole network,
@@ -7,6 +7,9 @@ so a space that feeds several operators pays in each of them. What is maximised 
     sum over spaces of log(share of the space's importance that is kept)
 
 (our choice: a sum of the shares themselves lets single spaces collapse).
+
+Of several budgets each is a cost, and none may exceed the limit; what is saved is how much less they exceed it
+together, and what is spent is their mean, in which those nearly used up count (our choice).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
 from fdi_keras.errors import TargetError
-from fdi_keras.networks.latency_plan import LatencyPlan
+from fdi_keras.networks.budgets import BudgetPlan, Priced, first_prices
 
 #: Times are compared with this relative slack, below what a float sum can tell.
 EPSILON = 1e-9
@@ -29,7 +32,7 @@ class WidthSearch:
     """The search on one network.
 
     Args:
-        plan: predicted latency by widths.
+        plan: what widths cost.
         ranking: the channels of each prunable space in the order in which they are kept.
         lower, upper: ``(spaces,)`` limits of each width; spaces without a ranking stay.
         limits: what a user allows besides.
@@ -37,7 +40,7 @@ class WidthSearch:
 
     def __init__(
         self,
-        plan: LatencyPlan,
+        plan: Priced,
         ranking: Ranking,
         lower: np.ndarray,
         upper: np.ndarray,
@@ -67,30 +70,39 @@ class WidthSearch:
             TargetError: the lower limits still take longer.
         """
         widths = np.array(widths, float)
-        now = float(self.plan.predict_ms(widths))
-        while now > target_ms * (1 + EPSILON):
+        now = self.plan.costs(widths)
+        while now.max() > target_ms * (1 + EPSILON):
+            over = np.maximum(now - target_ms, 0.0)
             best = None
             for i in self.movable:
                 w = int(widths[i])
                 candidates = self._below(i, w)
                 if not len(candidates):
                     continue
-                gained = -self._changes(widths, i, candidates)
-                saved = np.minimum(gained, now - target_ms)  # more than needed is worth nothing
+                left = np.maximum(now + self._changes(widths, i, candidates) - target_ms, 0.0)
+                saved = (over - left).sum(axis=1)  # more than needed is worth nothing
                 lost = self.log_share[i][w] - self.log_share[i][candidates]
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    rate = np.where(saved > EPSILON * now, lost / saved, np.inf)
+                    rate = np.where(saved > EPSILON * now.max(), lost / saved, np.inf)
                 c = int(np.argmin(rate))
                 if np.isfinite(rate[c]) and (best is None or rate[c] < best[0]):
                     best = (rate[c], i, int(candidates[c]))
             if best is None:
-                raise TargetError(
-                    f"target_ms={target_ms:g} cannot be met: no space can be narrowed any further to save "
-                    f"time, and the network is still predicted to take {now:.3g} ms."
-                )
+                raise self._unmet(widths, target_ms)
             widths[best[1]] = best[2]
-            now = float(self.plan.predict_ms(widths))
+            now = self.plan.costs(widths)
         return widths
+
+    def _unmet(self, widths: np.ndarray, target_ms: float) -> TargetError:
+        if isinstance(self.plan, BudgetPlan):
+            return TargetError(
+                "the budgets cannot be kept: no space can be narrowed any further to save anything, and the network "
+                f"is still predicted to take {', '.join(self.plan.over(widths))}."
+            )
+        return TargetError(
+            f"target_ms={target_ms:g} cannot be met: no space can be narrowed any further to save "
+            f"time, and the network is still predicted to take {float(self.plan.predict_ms(widths)):.3g} ms."
+        )
 
     def grow_free(self, widths: np.ndarray) -> np.ndarray:
         """Widen wherever the whole network gets no slower, until nothing more is free.
@@ -107,7 +119,7 @@ class WidthSearch:
                 candidates = self._above(i, w)
                 if not len(candidates):
                     continue
-                changes = self._changes(widths, i, candidates)
+                changes = self._changes(widths, i, candidates).max(axis=1)
                 free = np.flatnonzero(changes <= slack)
                 if not len(free):
                     continue
@@ -125,7 +137,8 @@ class WidthSearch:
         widths = self.grow_free(widths)
         movable = list(self.movable)
         while True:
-            now = float(self.plan.predict_ms(widths))
+            now = self.plan.costs(widths)
+            prices = first_prices(now)
             best = None
             for i in movable:
                 w = int(widths[i])
@@ -133,11 +146,11 @@ class WidthSearch:
                 if not len(candidates):
                     continue
                 changes = self._changes(widths, i, candidates)
-                fits = np.flatnonzero(now + changes <= budget_ms * (1 + EPSILON))
+                fits = np.flatnonzero((now + changes <= budget_ms * (1 + EPSILON)).all(axis=1))
                 if not len(fits):
                     continue
                 gains = self.log_share[i][candidates[fits]] - self.log_share[i][w]
-                rates = gains / np.maximum(changes[fits], EPSILON * now)
+                rates = gains / np.maximum(changes[fits] @ prices, EPSILON * now.max())
                 c = int(np.argmax(rates))
                 if gains[c] > 1e-12 and (best is None or rates[c] > best[0]):
                     best = (rates[c], i, int(candidates[fits[c]]))
@@ -182,7 +195,7 @@ class WidthSearch:
         candidates = self._below(i, w)
         if not len(candidates):
             return []
-        saved = -self._changes(widths, i, candidates)
+        saved = -self._changes(widths, i, candidates) @ first_prices(self.plan.costs(widths))
         lost = self.log_share[i][w] - self.log_share[i][candidates]
         order = np.argsort(-saved / np.maximum(lost, 1e-12), kind="stable")[:most]
         return [int(candidates[c]) for c in order if saved[c] > 0]
@@ -204,12 +217,12 @@ class WidthSearch:
         return widths if self.limits is None else self.limits.allowed(i, widths)
 
     def _changes(self, widths: np.ndarray, i: int, candidates: np.ndarray) -> np.ndarray:
-        """By how many ms the network gets slower when space i takes each candidate width."""
+        """By how much each cost rises when space i takes each candidate width, ``(len(candidates), costs)``."""
         # The share of fetched weights, rounded: a curve of nearly the same share will do.
-        share = round(100 * float(self.plan.fetched_share(widths)))
-        key = (i, share, *map(int, widths[self._near[i]]))
+        share = np.round(100 * np.atleast_1d(self.plan.fetched_share(widths)))
+        key = (i, *map(int, share), *map(int, widths[self._near[i]]))
         curve = self._curves.get(key)
         if curve is None:
-            curve = self.plan.space_curve(widths, i, np.arange(1, self.upper[i] + 1))
+            curve = self.plan.curves(widths, i, np.arange(1, self.upper[i] + 1))
             self._curves[key] = curve
         return curve[candidates - 1] - curve[int(widths[i]) - 1]

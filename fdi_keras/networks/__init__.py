@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 _HOMES = {
+    "Budget": "budgets",
     "ChannelSpace": "channel_spaces",
     "ChannelSpaces": "channel_spaces",
     "LatencyPlan": "latency_plan",

@@ -43,6 +43,9 @@ class LatencyPlan:
         uncovered: operators that no model prices; they count as zero, and are named.
     """
 
+    #: Of what is predicted.
+    unit = "ms"
+
     def __init__(
         self,
         operators: Sequence[NetworkOperator],
@@ -116,6 +119,18 @@ class LatencyPlan:
             if len(rows):
                 total += self._times(group, batch, share, rows).sum(axis=1)
         return total
+
+    def costs(self, widths: np.ndarray) -> np.ndarray:
+        """What a budget limits, ``(..., 1)``: the predicted time alone."""
+        return self.predict_ms(widths)[..., None]
+
+    def curves(self, widths: np.ndarray, space: int, values: np.ndarray) -> np.ndarray:
+        """:meth:`space_curve` of all costs, ``(len(values), 1)``."""
+        return self.space_curve(widths, space, values)[:, None]
+
+    def weighted(self, prices: np.ndarray) -> LatencyPlan:
+        """All costs at their prices; there is only one."""
+        return self
 
     def neighbours(self, space: int) -> np.ndarray:
         """The other spaces that share an operator with a space: its curve depends on their widths alone."""

@@ -40,6 +40,15 @@ def read_layer_operators(graph: Graph) -> list[NetworkOperator]:
     Raises:
         UnsupportedModelError: an input has an unknown size.
     """
+    return read_calls(graph).operators
+
+
+def read_calls(graph: Graph) -> OperatorReader:
+    """A network as it was read: its operators, and what the runtime has of each value.
+
+    Raises:
+        UnsupportedModelError: an input has an unknown size.
+    """
     for value in graph.inputs:
         if None in graph.shapes[value][1:]:
             raise UnsupportedModelError(
@@ -56,7 +65,7 @@ def read_layer_operators(graph: Graph) -> list[NetworkOperator]:
             rule(reader, call)
     for value in reader.outputs:
         reader.need(value)
-    return reader.operators
+    return reader
 
 
 def _rule(call: Call) -> Rule | None:

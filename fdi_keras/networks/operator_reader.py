@@ -48,6 +48,7 @@ class NetworkOperator:
             :class:`fdi_keras.operators.Operator`; ``name`` is the layer's.
         channels: for each dimension that counts channels, or as much for each of them, what carries
             these: the value of the graph whose last axis they are, or a part of a layer.
+        shared: its weights are those of an earlier operator, of the same layer.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class NetworkOperator:
     problem: str | None = None
     elements_in: int = 0
     elements_out: int = 0
+    shared: bool = False
 
     @property
     def operator(self) -> Operator:
@@ -133,6 +135,8 @@ class OperatorReader:
         self.call: Call | None = None
         #: The operator that made a value, while something that follows may still melt into it.
         self.open: dict[int, NetworkOperator] = {}
+        #: The first call of each layer.
+        self._first: dict[int, Call] = {}
         #: For the value that a padding layer makes: the value it pads, and amounts before and after each axis.
         self.padded: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {}
         #: For a value: multiplications and additions by constants that may melt into what follows.
@@ -255,6 +259,7 @@ class OperatorReader:
             if self._counts(carrier, dims.get(name, 0), kind)
         }
         operator = NetworkOperator(kind, dims, call.name, known, problem)
+        operator.shared = self._first.setdefault(id(call.layer), call) is not call
         operator.elements_in = sum(math.prod(self.shape(v)) for v in call.inputs)
         operator.elements_out = sum(math.prod(self.shape(v)) for v in call.outputs)
         self.operators.append(operator)

@@ -7,9 +7,9 @@ al., CVPR 2018) on FLOPs or on parameters is the regularizer of this library wit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Literal
 
-import fdi_keras
 from fdi_keras.devices import DeviceInfo, Runtime
 from fdi_keras.errors import UsageError
 from fdi_keras.execution_time import HeldOutError, TimeModel
@@ -83,7 +83,7 @@ def _linear(name: str, runtime: str, text: str, rates: Mapping[str, float]) -> D
         name=name,
         created=now(),
         device=DeviceInfo("none", text, "computer"),
-        runtime=Runtime(runtime, fdi_keras.__version__, "none"),
+        runtime=Runtime(runtime, version("fdi-keras"), "none"),
         overhead_ms=0.0,
         plan=Plan(None, 0, 1),
         models=models,

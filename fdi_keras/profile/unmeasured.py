@@ -38,7 +38,9 @@ def caution(runtime: str, device: str) -> str:
     return ""
 
 
-def warn_if_unmeasured(profile: DeviceProfile) -> None:
-    """Warn a program that goes by a profile that was not measured (UnmeasuredProfileWarning)."""
-    if profile.caution:
+def warn_if_unmeasured(*profiles: DeviceProfile) -> None:
+    """Warn a program that goes by profiles that were not measured (UnmeasuredProfileWarning)."""
+    for profile in profiles:
+        if not profile.caution:
+            continue
         warnings.warn(profile.caution, UnmeasuredProfileWarning, stacklevel=3)
