@@ -26,6 +26,7 @@ LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
       fdi compress net.keras --data digits.npz --profile local --target 1.5 --epochs 30
       fdi compress train.py --profile phone.json --target 8 --device R58M12ABCDE --epochs 40
       fdi compress train.py --profile local --sweep 0.5,1,2 --epochs 30
+      fdi compress train.py --profile a.json --target 3 --budget "5 ms on b.json" --budget "2 MB file" --epochs 30
     """
 )
 @click.argument("source", metavar="SCRIPT_OR_MODEL", type=click.Path(path_type=Path))
@@ -43,6 +44,9 @@ LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, metavar="N")
 @click.option("--device", default="local", show_default=True, metavar="ID",
               help="Times the networks, as 'fdi devices' lists it; 'none': the profile's word counts.")  # fmt: skip
+@click.option("--budget", "budgets", multiple=True, metavar="TEXT",
+              help="A further limit: '5 ms on PROFILE', '12 mJ on PROFILE', '2 MB file' or '1.5 MB memory'; "
+                   "any number of them.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
               help="For what comes of it.  [default: NAME-compressed beside the source]")  # fmt: skip
 @click.option(
@@ -58,6 +62,7 @@ def compress(
     epochs: int,
     batch_size: int,
     device: str,
+    budgets: tuple[str, ...],
     out: Path | None,
     session: str | None,
     as_json: bool,
@@ -68,15 +73,19 @@ def compress(
     when it is run, leaves a compiled and trained `model`, `data` as fit takes it, and `validation_data`
     if there is any.
 
+    Budgets are kept besides the target; of memory the feature maps are meant that are there at once. The latency on
+    another profile and energy are predicted, a file is measured.
+
     What was stopped goes on with the same command: done stages and epochs stay done.
 
     JSON: folder, target_ms, warnings and stages (each name, parameters, flops, predicted_ms, measured_ms, metrics,
-    widths); measured_ms is null with --device none. With --sweep a list of these, as results.
+    widths, budgets); measured_ms is null with --device none. With --sweep a list of these, as results.
     """
     targets = _targets(target, sweep)
     from fdi_keras.profile import load_profile
 
     loaded = load_profile(profile)
+    with_limits = _budgets(budgets)
     with console.working(f"Reading {source.name}", quiet=as_json):
         console.quiet_tensorflow()
         model, learn, test = _of_script(source) if source.suffix == ".py" else _of_model(source, data)
@@ -96,6 +105,7 @@ def compress(
                 validation_data=test,
                 batch_size=batch_size,
                 device=None if device == "none" else device,
+                budgets=with_limits,
                 folder=folder if sweep is None else folder / f"{wanted:g}ms",
                 session=session or source.stem,
                 report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),
@@ -138,6 +148,14 @@ def _targets(target: float | None, sweep: str | None) -> list[float]:
     if not found or not all(0 < number < math.inf for number in found):
         raise UsageError(f"--sweep {sweep!r}: expected milliseconds with commas between, as in 0.5,1,2.")
     return sorted(dict.fromkeys(found), reverse=True)
+
+
+def _budgets(texts: tuple[str, ...]) -> list[Any]:
+    if not texts:
+        return []
+    from fdi_keras.networks.budgets import Budget
+
+    return [Budget.parse(text) for text in texts]
 
 
 def _of_model(path: Path, data: Path | None) -> tuple[Any, Any, Any]:

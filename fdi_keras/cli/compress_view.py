@@ -34,6 +34,14 @@ def print_stages(console: Console, result: Compressed) -> None:
             *(f"{stage.metrics[name]:.4g}" for name in metrics),
         )
     console.print(table)
+    if result.stages[0].budgets:
+        table = Table(title="Further budgets", title_justify="left")
+        table.add_column("at most", no_wrap=True)
+        for stage in result.stages:
+            table.add_column(stage.name, justify="right")
+        for budget in result.stages[0].budgets:
+            table.add_row(plain(budget), *(f"{stage.budgets[budget]:.4g}" for stage in result.stages))
+        console.print(table)
     if result.folder is not None:
         console.print(plain(f"Written to {result.folder}: fine-tuned.keras, fine-tuned.tflite, result.json"))
 

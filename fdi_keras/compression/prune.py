@@ -132,6 +132,7 @@ def prune(
         widths=dict(zip(left.spaces.names, wanted.astype(int).tolist(), strict=True))
         | dict.fromkeys(gone, 0),
         target_ms=target_ms,
+        **({} if budgets is None else {"target_share": target}),
         **predictions(before, after, wanted),
         branches=list(left.gone),
     )

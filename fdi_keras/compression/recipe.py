@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
-from fdi_keras.compression.regularizer import LatencyRegularizer
+from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
 from fdi_keras.errors import StorageError, UsageError
+from fdi_keras.networks.budgets import Budget, BudgetPlan, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.export import export_litert
 from fdi_keras.networks.graph import read_graph
@@ -55,6 +56,7 @@ class Stage:
         measured_ms: on the device; ``None`` where none was named.
         metrics: of ``validation_data``, loss included; empty without.
         widths: of the channel spaces that can be narrowed, by name.
+        budgets: what it takes of each further budget, in the budget's unit, by its words.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Stage:
     measured_ms: float | None
     metrics: dict[str, float]
     widths: dict[str, int]
+    budgets: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def compress(
     validation_data: Any = None,
     batch_size: int = 32,
     device: str | None = "local",
+    budgets: Budget | Sequence[Budget] = (),
     folder: str | os.PathLike[str] | None = None,
     session: str | None = None,
     report: Callable[[str], None] = print,
@@ -110,14 +114,17 @@ def compress(
         validation_data: ``(x, y)``, or a dataset, for the metrics of every stage.
         batch_size: of arrays.
         device: times what is pruned and every stage, as ``fdi devices`` lists it; ``None`` for none.
+        budgets: further limits that have to be kept, such as the latency on another device. A latency is timed
+            where its budget names a device, a file is measured; energy and memory are predicted.
         folder: gets every stage as ``.keras``, the last one as ``.tflite``, and ``result.json``. A
             run that was stopped goes on in its folder: what is done stays done.
         session: name under which the dashboard shows it.
         report: is told what happens, a line at a time.
 
     Raises:
-        UsageError: the model is not compiled or as fast already, too few epochs, a folder of another run.
-        TargetError: no widths meet the target.
+        UsageError: the model is not compiled or as fast already, too few epochs, a folder of another run,
+            or the target once more among the budgets.
+        TargetError: no widths meet the target, or keep the budgets.
         StorageError: the folder cannot be written.
         TrainingDivergedError: the loss became NaN.
 
@@ -136,7 +143,11 @@ def compress(
         profile = load_profile(profile)
     if profile.caution:
         report(f"caution: {profile.caution}")
-    run = _Run(model, profile, target_ms, data, epochs, validation_data, batch_size, device, session, report)
+    limits = [Budget(profile, ms=target_ms, device=device), *(checked_budgets(budgets) if budgets else ())]
+    for unmeasured in profiles_of(limits[1:]):
+        if unmeasured.caution:
+            report(f"caution: profile {unmeasured.name!r} is {unmeasured.caution}")
+    run = _Run(model, checked_budgets(limits), data, epochs, validation_data, batch_size, session, report)
     run.begin(folder)
     return run.carry_out()
 
@@ -145,25 +156,26 @@ class _Run:
     def __init__(
         self,
         model: keras.Model,
-        profile: DeviceProfile,
-        target_ms: float,
+        limits: Sequence[Budget],
         data: Any,
         epochs: int,
         validation_data: Any,
         batch_size: int,
-        device: str | None,
         session: str | None,
         report: Callable[[str], None],
     ):
-        self.model, self.profile, self.target_ms = model, profile, target_ms
+        first = limits[0]
+        assert isinstance(first.profile, DeviceProfile)
+        self.model, self.limits = model, list(limits)
+        self.profile, self.target_ms, self.device = first.profile, first.limit, first.device
         self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
-        self.device, self.session, self.report = device, session, report
+        self.session, self.report = session, report
         self.steering = min(max(round(STEERING * epochs), 1), epochs - 1)
         self.tuning = epochs - self.steering
         self.folder: Path | None = None
         self.lesson: Lesson | None = None
-        # Predicted milliseconds are worth as many of the device's as the original shows.
-        self.scale = 1.0
+        # What is predicted is worth as much in truth as the networks measured so far show.
+        self.scales = [1.0] * len(self.limits)
 
     def begin(self, folder: str | os.PathLike[str] | None) -> None:
         """Take a folder, a new one or that of the same run."""
@@ -178,6 +190,8 @@ class _Run:
             "profile": self.profile.name,
             "device": self.device,
         }
+        if self.limits[1:]:
+            mine["budgets"] = [str(budget) for budget in self.limits[1:]]
         try:
             path.mkdir(parents=True, exist_ok=True)
             known = json.loads((path / "run.json").read_text()) if (path / "run.json").exists() else mine
@@ -196,19 +210,17 @@ class _Run:
         self.folder = path
 
     def carry_out(self) -> Compressed:
-        before_ms = self._time(self.model)
-        predicted_ms = predict_latency(self.model, self.profile).total_ms
-        if before_ms is not None:
-            self.scale = before_ms / predicted_ms
-        if (before_ms or predicted_ms) <= self.target_ms:
+        took = self._compared(self.model, MEASURE_S)
+        if all(amount <= budget.limit for amount, budget in zip(took, self.limits, strict=True)):
             raise UsageError(
-                f"{self.model.name!r} takes {before_ms or predicted_ms:.4g} ms already; the target of "
-                f"{self.target_ms:g} ms must be below that."
+                f"{self.model.name!r} takes {self._listed(took)} already; a target must be below that."
             )
         self.report(
-            f"from {before_ms or predicted_ms:.4g} ms to {self.target_ms:.4g} ms; "
+            f"from {took[0]:.4g} ms to {self.target_ms:.4g} ms; "
             f"{self.steering} epochs of steering, {self.tuning} of fine-tuning"
         )
+        for amount, budget in zip(took[1:], self.limits[1:], strict=True):
+            self.report(f"and from {amount:.4g} {budget.unit} to {budget}")
         self._teach()
         gated = self._steered()
         pruned, grown = self._on_target(gated)
@@ -234,28 +246,76 @@ class _Run:
             self.report("steering was done before")
             return kept
         gated = prunable(self.model)
-        target_ms = self.target_ms / self.scale
-        self._compile(gated, regularizer=LatencyRegularizer(self.profile, target_ms=target_ms))
+        limits = self._predicted_limits()
+        regularizer: Regularizer
+        if len(limits) == 1:
+            regularizer = LatencyRegularizer(self.profile, target_ms=limits[0].limit)
+        else:
+            regularizer = BudgetRegularizer(limits)
+        self._compile(gated, regularizer=regularizer)
         self._fit(gated, self.steering, "steering", [LatencyCallback(session=self.session)])
         self._keep(gated, "gated")
         return gated
 
     def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
         """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
-        target_ms = self.target_ms / self.scale
         for left in reversed(range(TRIES)):
-            pruned = prune(gated, self.profile, target_ms=target_ms)
-            grown = grow(pruned, self.profile, origin=gated, target_ms=target_ms, report=None)
-            took_ms = self._time(grown, TRY_S)
-            if took_ms is None or not left or abs(took_ms / self.target_ms - 1) <= ON_TARGET:
+            pruned, grown = self._narrowed(gated, self._predicted_limits())
+            took = self._compared(grown, TRY_S)
+            most = max(amount / budget.limit for amount, budget in zip(took, self.limits, strict=True))
+            if not left or not self._is_measured or abs(most - 1) <= ON_TARGET:
                 break
-            target_ms *= self.target_ms / took_ms
-            self.report(f"it takes {took_ms:.4g} ms: other widths, for {target_ms:.4g} ms predicted")
+            told = ", ".join(map(str, self._predicted_limits()))
+            self.report(f"it takes {self._listed(took)}: other widths, for {told} predicted")
         if _are_arrays(self.data):
             estimate_statistics(grown, self.data[0], self.batch_size)
         self._keep(pruned, "pruned")
         self._keep(grown, "grown")
         return pruned, grown
+
+    def _narrowed(self, gated: PrunableModel, limits: Sequence[Budget]) -> tuple[keras.Model, keras.Model]:
+        """The gated network pruned, and grown to what is left, within predicted limits."""
+        if len(limits) > 1:
+            pruned = prune(gated, budgets=limits)
+            return pruned, grow(pruned, origin=gated, budgets=limits, report=None)
+        target_ms = limits[0].limit
+        pruned = prune(gated, self.profile, target_ms=target_ms)
+        return pruned, grow(pruned, self.profile, origin=gated, target_ms=target_ms, report=None)
+
+    def _predicted_limits(self) -> list[Budget]:
+        """What has to be predicted so that the limits are kept in truth."""
+        return [budget.scaled(1 / scale) for budget, scale in zip(self.limits, self.scales, strict=True)]
+
+    def _compared(self, network: keras.Model, seconds: float) -> list[float]:
+        """What a network takes of each limit; what is measured says what predictions are worth from now on."""
+        predicted = self._predicted(network)
+        for i, budget in enumerate(self.limits):
+            measured = self._measured(network, budget, seconds)
+            if measured is not None:
+                self.scales[i] = measured / predicted[i]
+        return [amount * scale for amount, scale in zip(predicted, self.scales, strict=True)]
+
+    def _predicted(self, network: keras.Model) -> list[float]:
+        graph = read_graph(network)
+        plan = BudgetPlan(self.limits, graph, find_channel_spaces(graph))
+        return plan.amounts(plan.full_widths)
+
+    def _measured(self, network: keras.Model, budget: Budget, seconds: float) -> float | None:
+        """What a network takes in truth, None where that is only predicted."""
+        if budget.what == "file_mb":
+            return len(export_litert(network)) / 1e6
+        if budget.device is None:
+            return None
+        return measure_interleaved([network], budget.device, seconds=seconds)[0].median_ms
+
+    @property
+    def _is_measured(self) -> bool:
+        return any(budget.device is not None or budget.what == "file_mb" for budget in self.limits)
+
+    def _listed(self, amounts: Sequence[float]) -> str:
+        if len(amounts) == 1:
+            return f"{amounts[0]:.4g} ms"
+        return ", ".join(budget.text(amount) for amount, budget in zip(amounts, self.limits, strict=True))
 
     def _tuned(self, grown: keras.Model) -> keras.Model:
         tuned = keras.models.clone_model(grown)
@@ -310,11 +370,6 @@ class _Run:
             network.save(unfinished)
             unfinished.replace(self.folder / f"{name}.keras")
 
-    def _time(self, network: keras.Model, seconds: float = MEASURE_S) -> float | None:
-        if self.device is None:
-            return None
-        return measure_interleaved([network], self.device, seconds=seconds)[0].median_ms
-
     def _stages(self, networks: Mapping[str, keras.Model]) -> list[Stage]:
         times: list[float | None] = [None] * len(networks)
         if self.device is not None:
@@ -343,7 +398,17 @@ class _Run:
             took_ms,
             self._metrics(network),
             {space.name: space.width for space in spaces},
+            self._further(network),
         )
+
+    def _further(self, network: keras.Model) -> dict[str, float]:
+        """What a network takes of the budgets besides the target."""
+        amounts = self._predicted(network) if self.limits[1:] else [0.0]
+        found = {}
+        for predicted, budget in zip(amounts[1:], self.limits[1:], strict=True):
+            measured = self._measured(network, budget, MEASURE_S)
+            found[str(budget)] = predicted if measured is None else measured
+        return found
 
     def _metrics(self, network: keras.Model) -> dict[str, float]:
         if self.validation_data is None:

@@ -50,8 +50,9 @@ def write_front(results: Sequence[Compressed], profile: DeviceProfile, folder: P
 
 
 def _stages(result: Compressed) -> str:
-    metrics = list(result.stages[0].metrics)
-    rows: list[Sequence[str]] = [("stage", "params", "MFLOP", "predicted ms", "measured ms", *metrics)]
+    metrics, budgets = list(result.stages[0].metrics), list(result.stages[0].budgets)
+    heads = ("params", "MFLOP", "predicted ms", "measured ms")
+    rows: list[Sequence[str]] = [("stage", *heads, *budgets, *metrics)]
     rows += [
         (
             stage.name,
@@ -59,6 +60,7 @@ def _stages(result: Compressed) -> str:
             f"{stage.flops / 1e6:.1f}",
             f"{stage.predicted_ms:.4g}",
             "" if stage.measured_ms is None else f"{stage.measured_ms:.4g}",
+            *(f"{stage.budgets[name]:.4g}" for name in budgets),
             *(f"{stage.metrics[name]:.4g}" for name in metrics),
         )
         for stage in result.stages

@@ -114,3 +114,19 @@ def test_a_profile_that_was_not_measured_is_named(fdi, script, tmp_path):
     assert "was not measured" in json.loads(answer.out)["warnings"][0]
     again = fdi("compress", script, *words)
     assert "caution: profile 'published' was not measured" in " ".join(again.err.split())
+
+
+def test_further_budgets(fdi, script, small_profile, target, tmp_path):
+    words = ("--profile", small_profile, "--target", target, "--epochs", 2, "--device", "none")
+    answer = fdi("compress", script, *words, "--budget", "0.1 MB file", "--budget", "0.03 MB memory")
+    assert answer.status == 0, answer.err
+    assert "to 0.1 MB file" in answer.err
+    assert "0.1 MB file" in answer.out
+    size = (tmp_path / "train-compressed" / "fine-tuned.tflite").stat().st_size
+    assert size <= 1.03 * 100_000
+    document = json.loads((tmp_path / "train-compressed" / "result.json").read_text())
+    assert document["stages"][-1]["budgets"]["0.1 MB file"] == size / 1e6
+    assert document["stages"][-1]["budgets"]["0.03 MB memory"] <= 0.03
+    answer = fdi("compress", script, *words, "--budget", "3 apples")
+    assert answer.status == 2
+    assert "'5 ms on PROFILE'" in answer.err

@@ -26,7 +26,7 @@ RECORDED = Path(__file__).parent / "recorded" / "session.jsonl"
 FIELDS = ("time", "pid", "host", "session", "model", "spaces", "epochs", "start_ms", "target_ms", "objective", "loss",
           "latency_ms", "metrics", "strength", "widths", "changes", "predicted_ms", "predicted_before_ms", "median_ms",
           "iqr_ms", "beside", "path", "bytes", "message", "reason", "seconds", "device", "runtime", "roofline",
-          "operators")  # fmt: skip
+          "operators", "budgets", "budget_share", "start_share", "target_share")  # fmt: skip
 NAMES = (
     "started",
     "epoch",
@@ -238,3 +238,40 @@ def test_a_session_by_a_profile_that_was_not_measured_is_marked():
     assert say.metric_name(marked, "value") == "predicted latency, nothing measured"
     assert "not measured" not in say.sum_of(plain, 2.0)
     assert say.metric_name(plain, "value") == "predicted latency"
+
+
+def test_a_session_of_several_budgets():
+    budgets = [
+        {"subject": "on phone-a", "unit": "ms", "limit": 3.0, "start": 6.0},
+        {"subject": "file", "unit": "MB", "limit": 2.0, "start": 2.5},
+    ]
+    began = STARTED | {"objective": "budgets", "start_ms": None, "target_ms": None, "start_share": 2.0,
+                       "target_share": 1.0, "budgets": budgets}  # fmt: skip
+    epoch = decode_session_event(
+        b'{"event":"epoch","time":1.0,"epoch":1,"loss":0.5,"latency_ms":null,"budget_share":1.2,'
+        b'"budgets":[3.6,1.9],"metrics":{},"widths":{"a":8}}'
+    )
+    uses = [{"budget": "3 ms on phone-a", "before": 6.0, "after": 2.9},
+            {"budget": "2 MB file", "before": 2.5, "after": 1.8}]  # fmt: skip
+    pruned = {"event": "prune", "widths": {"a": 7, "out": 4}, "target_share": 1.0, "budgets": uses}
+    measured = {"event": "measured", "median_ms": 2.95, "iqr_ms": 0.01, "device": "phone-a"}
+    session = session_of(began, epoch, pruned, measured)
+    assert (session.start, session.target, session.unit) == (2.0, 1.0, "x")
+    assert session.history.latest("value") == pytest.approx(1.2)
+    said = say.sum_of(session, 2.0)
+    assert "from 2 x to 1 x" in said
+    assert "6 to 3.6 of 3 ms on phone-a; 2.5 to 1.9 of 2 MB file" in said
+    assert "measured 2.95 ms" in said
+    told = {happening.what: happening.text for happening in session.happenings}
+    assert told["prune"] == (
+        "removed 9 channels of 1 spaces, to keep the budgets; predicted 6 -> 2.9 of 3 ms on phone-a, "
+        "2.5 -> 1.8 of 2 MB file"
+    )
+    assert say.metric_name(session, "value") == "predicted share of the tightest budget"
+
+
+def test_a_measured_time_of_an_energy_session_is_a_time():
+    began = STARTED | {"objective": "energy", "start_mj": 2.0, "target_mj": 1.0}
+    session = session_of(began, {"event": "measured", "median_ms": 0.5, "iqr_ms": 0.01, "device": "local"})
+    assert "from 2 mJ to 1 mJ" in say.sum_of(session, 2.0)
+    assert "measured 500 us" in say.sum_of(session, 2.0)

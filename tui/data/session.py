@@ -23,6 +23,12 @@ from fdi_tui.data.writers import Standing, Writer
 from fdi_keras.cli.words import time_text
 from fdi_keras.text import clean
 
+#: The number of an epoch that tells what is steered, by objective.
+VALUES = {"latency": "latency_ms", "energy": "energy_mj", "budgets": "budget_share"}
+
+#: Budgets of a session that are read.
+MOST_BUDGETS = 16
+
 #: Happenings that are kept: the latest.
 MOST_HAPPENINGS = 500
 
@@ -46,17 +52,39 @@ class Measured(NamedTuple):
 
 
 @dataclass
+class BudgetUse:
+    """One of several limits, and what the network is predicted to take of it.
+
+    Attributes:
+        subject, unit, limit: ``on phone-a``, ``ms``, and how many.
+        start, now: before, and as of the latest epoch.
+    """
+
+    subject: str
+    unit: str
+    limit: float
+    start: float
+    now: float
+
+    def __str__(self) -> str:
+        way = f"{self.start:.3g}" + (f" to {self.now:.3g}" if math.isfinite(self.now) else "")
+        return f"{way} of {self.limit:.3g} {self.unit} {self.subject}"
+
+
+@dataclass
 class Session:
     """What is known of a session.
 
     Attributes:
         path: its journal.
         name, model, profile, device: what it says of itself.
-        energy: it steers an energy in mJ, not a latency in ms.
+        objective: what it steers: ``"latency"`` in ms, ``"energy"`` in mJ, or ``"budgets"``, several limits,
+            by the largest share of one.
         profile_measured: its profile was measured on a device, and not made of numbers.
-        start, target: of latency or energy, as predicted; NaN where unknown.
+        start, target: of what is steered, as predicted; NaN where unknown.
+        budgets: the limits, where there are several.
         epochs: planned in all trainings so far.
-        history: a row an epoch: ``loss``, ``value`` (latency or energy), ``strength``, and metrics.
+        history: a row an epoch: ``loss``, ``value`` (what is steered), ``strength``, and metrics.
         spaces: the widths of its network.
         operators: of its network before, the slowest first; none where its journal does not hold them.
         happenings: what was pruned, grown, measured, exported, warned of.
@@ -68,10 +96,11 @@ class Session:
     model: str = ""
     profile: str = ""
     device: str = ""
-    energy: bool = False
+    objective: str = "latency"
     profile_measured: bool = True
     start: float = math.nan
     target: float = math.nan
+    budgets: list[BudgetUse] = field(default_factory=list)
     epochs: int = 0
     began: float | None = None
     spaces: Spaces = field(default_factory=Spaces)
@@ -87,11 +116,11 @@ class Session:
 
     @property
     def unit(self) -> str:
-        return "mJ" if self.energy else "ms"
+        return {"energy": "mJ", "budgets": "x"}.get(self.objective, "ms")
 
     @property
     def quantity(self) -> str:
-        return "energy" if self.energy else "latency"
+        return "share of the tightest budget" if self.objective == "budgets" else self.objective
 
     @property
     def metrics(self) -> list[str]:
@@ -106,10 +135,10 @@ class Session:
         return next((n for n in names if n.startswith("val_")), names[0] if names else "")
 
     def value_text(self, value: float) -> str:
-        """A latency or energy of this session with its unit."""
+        """What this session steers with its unit."""
         if not math.isfinite(value):
             return "-"
-        return f"{value:.3g} mJ" if self.energy else time_text(value)
+        return time_text(value) if self.objective == "latency" else f"{value:.3g} {self.unit}"
 
     def axis_text(self, value: float) -> str:
         """The same on an axis, where zero needs no unit."""
@@ -127,17 +156,24 @@ class Session:
             self.writer.last = event.get("time", self.writer.last)
             self.history.add(event)
             self.spaces.take_later(event.get("widths"))
+            self._used(event.get("budgets"))
             return
         self.writer.take(event)
         handler = _HANDLERS.get(name)
         if handler is not None:
             handler(self, event)
 
+    def _used(self, amounts: object) -> None:
+        """What an epoch or a pruning says of the budgets."""
+        if isinstance(amounts, list) and len(amounts) == len(self.budgets):
+            for budget, amount in zip(self.budgets, amounts, strict=True):
+                budget.now = number(amount)
+
     def _row(self, epoch: Event) -> dict[str, object]:
         """What is kept of an epoch."""
         row: dict[str, object] = {
             "loss": epoch.get("loss"),
-            "value": epoch.get("energy_mj" if self.energy else "latency_ms"),
+            "value": epoch.get(VALUES.get(self.objective, "latency_ms")),
             "strength": epoch.get("strength"),
         }
         metrics = epoch.get("metrics")
@@ -159,12 +195,15 @@ class Session:
         self.name = own if own and not self.path.stem.startswith(f"{own}.") else clean(self.path.stem)
         self.model, self.profile = name_of(event.get("model")), name_of(event.get("profile"))
         self.device = name_of(event.get("device"))
-        self.energy = event.get("objective") == "energy"
+        objective = event.get("objective")
+        self.objective = objective if isinstance(objective, str) and objective in VALUES else "latency"
         self.profile_measured = event.get("measured") is not False
-        unit = "mj" if self.energy else "ms"
+        unit = {"energy": "mj", "budgets": "share"}.get(self.objective, "ms")
         if not again:
             self.start = number(event.get(f"start_{unit}"))
         self.target = number(event.get(f"target_{unit}"))
+        if self.objective == "budgets":
+            self.budgets = budgets_of(event.get("budgets"))
         epochs = number(event.get("epochs"))
         if 0 <= epochs < 1e9:
             self.epochs = self.history.count + int(epochs)
@@ -172,6 +211,8 @@ class Session:
         self.operators = placed_operators(event)
         goal = f" to {self.value_text(self.target)}" if math.isfinite(self.target) else ""
         self._happened(event, "trained on" if again else "started", f"{self.model} on {self.profile}{goal}")
+        for budget in self.budgets:
+            self._happened(event, "", str(budget))
 
     def _prune(self, event: Event) -> None:
         removed, spaces = self.spaces.prune(event.get("widths"))
@@ -181,6 +222,8 @@ class Session:
             number(event.get("predicted_before_ms")),
             number(event.get("predicted_ms")),
         )
+        if number(event.get("target_share")) > 0:
+            why = "to keep the budgets"
         text = f"removed {removed} channels of {spaces} spaces, {why}"
         self._happened(event, "prune", text + self._predicted(event))
 
@@ -193,8 +236,8 @@ class Session:
         for change in changes[:MOST_SPACES] if isinstance(changes, list) else []:
             said = clean(change, 400)
             self._happened(event, "", said)
-            # "space: 14 -> 16, 0.08042 -> 0.08189 ms: reason"
-            name, reason = said.partition(": ")[0], said.partition(" ms: ")[2]
+            # "space: 14 -> 16, 0.08042 -> 0.08189 ms: reason", or "... of the tightest budget: reason"
+            name, reason = said.partition(": ")[0], said.partition(": ")[2].partition(": ")[2]
             if reason:
                 self.spaces.explain(name, reason)
 
@@ -235,6 +278,10 @@ class Session:
         self.happenings.append(Happening(number(event.get("time")), what, text))
 
     def _predicted(self, event: Event) -> str:
+        uses = event.get("budgets")
+        if isinstance(uses, list):
+            told = [_use_text(use) for use in uses[:MOST_BUDGETS] if isinstance(use, dict)]
+            return f"; predicted {', '.join(told)}" if told else ""
         before, after = number(event.get("predicted_before_ms")), number(event.get("predicted_ms"))
         if not (math.isfinite(before) and math.isfinite(after)):
             return ""
@@ -251,6 +298,25 @@ _HANDLERS: Mapping[str, Callable[[Session, Event], None]] = {
     "failed": Session._failed,
     "finished": Session._finished,
 }
+
+
+def budgets_of(listed: object) -> list[BudgetUse]:
+    """The limits that a session says it keeps to."""
+    return [
+        BudgetUse(
+            name_of(each.get("subject")),
+            name_of(each.get("unit")),
+            number(each.get("limit")),
+            number(each.get("start")),
+            math.nan,
+        )
+        for each in (listed[:MOST_BUDGETS] if isinstance(listed, list) else [])
+        if isinstance(each, dict)
+    ]
+
+
+def _use_text(use: Mapping[str, object]) -> str:
+    return f"{number(use.get('before')):.3g} -> {number(use.get('after')):.3g} of {name_of(use.get('budget'), 80)}"
 
 
 def _time(ms: float) -> str:

@@ -21,6 +21,8 @@ class _Epoch(msgspec.Struct, tag="epoch", tag_field="event"):
     loss: float | None = None
     latency_ms: float | None = None
     energy_mj: float | None = None
+    budget_share: float | None = None
+    budgets: list[float] | None = None
     target_ms: float | None = None
     strength: float | None = None
     metrics: dict[str, float | None] | None = None

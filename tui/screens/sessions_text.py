@@ -57,7 +57,7 @@ def session_row(listed: Listed, followed: Session | None, mark: str, now: float)
         "value": _quantity(session, history.latest("value") if history.count else session.start),
         "target": _quantity(session, session.target),
         "strength": _or_none(history.latest("strength")),
-        "measured": _quantity(session, session.measured[-1].median_ms) if session.measured else None,
+        "measured": _time(session.measured[-1].median_ms) if session.measured else None,
         "age": None if standing.since is None else max(now - standing.since, 0.0),
         "model": session.model,
         "profile": session.profile if session.profile_measured else f"{session.profile}, not measured",
@@ -95,6 +95,10 @@ def _quantity(session: Session, value: float) -> Quantity | None:
     return Quantity(value, session.value_text(value)) if math.isfinite(value) else None
 
 
+def _time(ms: float) -> Quantity | None:
+    return Quantity(ms, time_text(ms)) if math.isfinite(ms) else None
+
+
 def _epoch_text(epoch: Any) -> str:
     of = getattr(epoch, "of", 0)
     return f"{epoch:.0f}/{of}" if of else f"{epoch:.0f}"
@@ -129,6 +133,7 @@ def sum_of(session: Session, now: float) -> str:
         parts.append("its profile was not measured")
     if math.isfinite(session.start) and math.isfinite(session.target):
         parts.append(f"from {session.value_text(session.start)} to {session.value_text(session.target)}")
+    parts += map(str, session.budgets)
     if math.isfinite(session.after_ms):
         parts.append(f"pruned to {time_text(session.after_ms)} predicted")
     if session.measured:
@@ -136,7 +141,7 @@ def sum_of(session: Session, now: float) -> str:
         before = "".join(
             f" ({name or 'another'} {time_text(ms)})" for name, ms in last.beside if math.isfinite(ms)
         )
-        parts.append(f"measured {session.value_text(last.median_ms)}{before}")
+        parts.append(f"measured {time_text(last.median_ms)}{before}")
     return "; ".join(parts)
 
 
