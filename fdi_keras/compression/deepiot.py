@@ -6,18 +6,25 @@ compressor-critic framework" (SenSys 2017), in our own words and terms:
 - The compressor reads the weight matrix of every channel space: a learned bilinear map makes 64 numbers of
   it, an LSTM goes over the spaces in their order, a dense sigmoid for each space gives every unit a
   probability to be kept.
-- The network trains under masks drawn from these probabilities. The compressor is trained by REINFORCE:
-  masks under which the loss was lower than usual, by a moving average, become likelier.
-- A threshold on the probabilities rises during the search. At first it closes softly what lies below
-  it, at the end it is a cut; what is above stays, and the network is fine-tuned by whoever called.
+- One threshold for all spaces rises during the search. What lies below it is rarely kept at first, and
+  never at the end; what is above stays, and the network is fine-tuned by whoever called.
+- The network trains under masks drawn from the probabilities under the threshold. The compressor is trained
+  by REINFORCE: masks under which the loss was lower than usual, by a moving average, become likelier.
 
 Steered by the number of parameters as published, or, as FastDeepIoT does, by predicted time: both are a
-profile here (see ``profile/counted.py``). The threshold is found anew in every step so that the widths
-expected under it meet a falling budget; this, the softness, and every number below are our choice.
+profile here (see ``profile/counted.py``). Our choice, besides every number below:
+
+- The threshold is found anew in every step so that the widths expected under it meet a falling budget.
+- It is soft in proportion to how far the probabilities lie apart: a fixed softness would never tell apart
+  those that differ less, and no unit would be chosen before the cut.
+- A mask is drawn for a batch, not for an example, because gates act on kernels.
+- A least share of every space stays before anything else, lest a space closes as a whole where the
+  probabilities of two spaces differ by more than those within them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,10 +53,20 @@ CODE = 64
 RATE = 1e-3
 
 #: How much of the usual loss is that of the last steps.
-FORGETTING = 0.05
+FORGETTING = 0.1
 
-#: Within this distance of the threshold a unit is neither kept nor closed, at first and at the end.
-SOFT, HARD = 0.2, 0.005
+#: A loss counts as at most so many usual deviations from the usual one.
+FARTHEST = 3.0
+
+#: Within this distance of the threshold a unit is neither kept nor closed, at first and at the end, in
+#: standard deviations of the probabilities of all units.
+SOFT, HARD = 1.0, 0.1
+
+#: Probabilities count as at least this far apart.
+LEAST_DEVIATION = 0.01
+
+#: Of a space stays this part of the share that would be left if all were narrowed alike to the target.
+LEAST = 0.5
 
 #: Halvings in which a threshold is found.
 HALVINGS = 24
@@ -113,36 +130,39 @@ class _Search:
         self.gated.compile(**keras.saving.deserialize_keras_object(model.get_compile_config()))
         self.cost = _Cost(model, self.gated.channel_spaces, self.spaces, cost)
         check_target(self.cost.plan, target, "units")
+        self.least = LEAST * self._share_of_all()
         self.schedule = StrengthController(self.cost(self.widths), target, 1.0)
-        self.compressor = compressor_for([matrix.shape for matrix in self._matrices()])
-        self.compressor.compile(keras.optimizers.Adam(RATE), _log_likelihood)
+        self.compressor = compressor_for([matrix.shape[1:] for matrix in self._matrices()])
+        self.drawn = under_threshold(self.compressor)
+        self.drawn.compile(keras.optimizers.Adam(RATE), _log_likelihood)
         self.usual: float | None = None
+        self.variance = 0.0  # of the loss about the usual one
         self.expected = 0.0
 
     def step(self, x: Any, y: Any, progress: float) -> float:
-        """One batch: masks are drawn, the network learns under them, the compressor from its loss."""
-        matrices = [matrix[None] for matrix in self._matrices()]
-        kept = np.asarray(keras.ops.convert_to_numpy(self.compressor.predict_on_batch(matrices)))[0]
-        probability = self._pressed(kept, progress)
+        """One batch: a mask is drawn, the network learns under it, the compressor from its loss."""
+        kept = self._kept()
+        probability, threshold, soft = self._pressed(kept, progress)
         mask = self.rng.random(len(probability)) < probability
         self._close(mask)
         self.gated.reset_metrics()  # or the loss would be the mean of all steps so far
         loss = float(self.gated.train_on_batch(x, y, return_dict=True)["loss"])
-        self.usual = loss if self.usual is None else self.usual + FORGETTING * (loss - self.usual)
-        # The gradient of the expected loss is that of the log likelihood of the mask, times the loss.
-        advantage = np.array([self.usual - loss], "float32")
-        self.compressor.train_on_batch(matrices, mask[None].astype("float32"), sample_weight=advantage)
+        # The gradient of the expected loss is that of the log likelihood of the mask, times the loss. The
+        # likelihood is that under the threshold: while the budget falls losses are higher than usual, and by
+        # its probability without threshold every unit that the threshold closes would become likelier.
+        advantage = np.array([self._advantage(loss)], "float32")
+        inputs = self._matrices()
+        inputs += [threshold[None].astype("float32"), np.array([[soft]], "float32")]
+        self.drawn.train_on_batch(inputs, mask[None].astype("float32"), sample_weight=advantage)
         return loss
 
     def cut(self, fits: Callable[[keras.Model], bool] | None) -> keras.Model:
         """The network of the units above the lowest threshold at which it fits."""
-        matrices = [matrix[None] for matrix in self._matrices()]
-        kept = np.asarray(keras.ops.convert_to_numpy(self.compressor.predict_on_batch(matrices)))[0]
-        # The highest of a space always stays, and of equal ones some: ranks tell them apart.
-        order = np.argsort(np.argsort(kept, kind="stable")) / len(kept)
-        for part in self._parts():
-            order[part.start + int(np.argmax(order[part]))] = 2.0
-        low, high = 0, len(kept) - 1
+        # Of equal ones some: ranks tell them apart.
+        order = np.argsort(np.argsort(self._scores(self._kept()), kind="stable")).astype(float)
+        for part in self._parts():  # the highest of a space always stays
+            order[part.start + int(np.argmax(order[part]))] = np.inf
+        low, high = 0, len(order) - 1
         levels = np.sort(order)
         while low < high:  # the fewest closed units
             middle = (low + high) // 2
@@ -159,17 +179,51 @@ class _Search:
         self._close(mask)
         return fits(prune(self.gated))
 
-    def _pressed(self, kept: np.ndarray, progress: float) -> np.ndarray:
-        """Probabilities under the threshold that the budget of this moment asks for."""
-        budget = self.schedule.scheduled(progress)
-        soft = SOFT * (HARD / SOFT) ** progress
-        low, high = -1.0, 1.0 + 6 * SOFT
+    def _share_of_all(self) -> float:
+        """The share at which all spaces, narrowed alike, cost the target."""
+        low, high = 0.0, 1.0
         for _ in range(HALVINGS):
-            threshold = (low + high) / 2
+            share = (low + high) / 2
+            above = self.cost(np.maximum(share * self.widths, 1.0)) > self.target
+            low, high = (low, share) if above else (share, high)
+        return low
+
+    def _kept(self) -> np.ndarray:
+        """The compressor's probability of every unit."""
+        return np.asarray(keras.ops.convert_to_numpy(self.compressor.predict_on_batch(self._matrices())))[0]
+
+    def _scores(self, kept: np.ndarray) -> np.ndarray:
+        """What is compared with the threshold: the likeliest of each space come before all others."""
+        scores = kept.astype(float)
+        for part in self._parts():
+            count = math.ceil(self.least * (part.stop - part.start))
+            scores[part.start + np.argsort(-kept[part], kind="stable")[:count]] += 1.0
+        return scores
+
+    def _pressed(self, kept: np.ndarray, progress: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Probabilities under the threshold that the budget of this moment asks for, that of each unit, and
+        its softness.
+        """
+        budget = self.schedule.scheduled(progress)
+        soft = SOFT * (HARD / SOFT) ** progress * max(float(np.std(kept)), LEAST_DEVIATION)
+        scores = self._scores(kept)
+        low, high = -1.0, 3.0  # scores lie between 0 and 2
+        for _ in range(HALVINGS):
+            level = (low + high) / 2
+            threshold = level - scores + kept
             probability = kept / (1 + np.exp(np.clip((threshold - kept) / soft, -60, 60)))
             self.expected = self.cost(self._counts(probability))
-            low, high = (threshold, high) if self.expected > budget else (low, threshold)
-        return probability
+            low, high = (level, high) if self.expected > budget else (low, level)
+        return probability, threshold, soft
+
+    def _advantage(self, loss: float) -> float:
+        """How much lower than usual a loss is, in usual deviations."""
+        if self.usual is None:
+            self.usual = loss
+        deviation = self.usual - loss
+        self.usual -= FORGETTING * deviation
+        self.variance += FORGETTING * (deviation**2 - self.variance)
+        return float(np.clip(deviation / max(math.sqrt(self.variance), 1e-6), -FARTHEST, FARTHEST))
 
     def _close(self, mask: np.ndarray) -> None:
         logits = np.where(mask, LIMIT, -LIMIT)
@@ -184,12 +238,12 @@ class _Search:
         return [slice(int(end - width), int(end)) for end, width in zip(ends, self.widths, strict=True)]
 
     def _matrices(self) -> list[np.ndarray]:
-        """Of each space the weights that make its units, ``(units, features)``."""
+        """Of each space the weights that make its units, ``(1, units, features)``."""
         found = []
         for name in self.spaces:
             producer = self.gated.channel_spaces[name].producers[0]
             kernel = keras.ops.convert_to_numpy(self.gated.get_layer(producer).weights[0])
-            found.append(weight_matrix(self.model.get_layer(producer), np.asarray(kernel)))
+            found.append(weight_matrix(self.model.get_layer(producer), np.asarray(kernel))[None])
         return found
 
 
@@ -230,6 +284,18 @@ def compressor_for(shapes: list[tuple[int, ...]]) -> keras.Model:
         for i, shape in enumerate(shapes)
     ]
     return keras.Model(inputs, L.Concatenate()(heads) if len(heads) > 1 else heads[0])
+
+
+def under_threshold(compressor: keras.Model) -> keras.Model:
+    """Of the compressor's probabilities, those under which masks are drawn.
+
+    Besides the matrices it takes the threshold of every unit, ``(1, units)``, and its softness, ``(1, 1)``.
+    """
+    kept = compressor.output
+    threshold, soft = keras.Input((kept.shape[-1],)), keras.Input((1,))
+    return keras.Model(
+        [*compressor.inputs, threshold, soft], kept * keras.ops.sigmoid((kept - threshold) / soft)
+    )
 
 
 def _log_likelihood(mask: Any, probability: Any) -> Any:

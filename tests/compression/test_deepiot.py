@@ -6,7 +6,14 @@ import pytest
 from random_networks import randomize
 
 import fdi_keras as fdi
-from fdi_keras.compression.deepiot import _log_likelihood, compress_by_deepiot, compressor_for, weight_matrix
+from fdi_keras.compression import deepiot
+from fdi_keras.compression.deepiot import (
+    _log_likelihood,
+    compress_by_deepiot,
+    compressor_for,
+    under_threshold,
+    weight_matrix,
+)
 from fdi_keras.errors import TargetError, UsageError
 from fdi_keras.networks import read_operators
 from fdi_keras.profile import DeviceProfile
@@ -66,6 +73,49 @@ def test_the_compressor_learns_from_the_loss_which_units_matter():
         compressor.train_on_batch(matrices, mask[None], sample_weight=np.array([usual - loss], "float32"))
     assert probability[:2].min() > 0.8
     assert probability[2:].max() < 0.4
+
+
+def test_losses_above_the_usual_do_not_raise_all_probabilities():
+    """Where every mask is worse than usual, as under a falling budget, it is no unit's merit to be closed."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    compressor = compressor_for([(30, 9), (20, 30)])
+    drawn = under_threshold(compressor)
+    drawn.compile(keras.optimizers.Adam(1e-3), _log_likelihood)
+    matrices = [rng.normal(size=(1, *shape)).astype("float32") for shape in ((30, 9), (20, 30))]
+    threshold, soft = np.full((1, 50), 0.95, "float32"), np.full((1, 1), 0.05, "float32")
+    before = keras.ops.convert_to_numpy(compressor.predict_on_batch(matrices))[0]
+    for _ in range(400):
+        probability = keras.ops.convert_to_numpy(drawn.predict_on_batch([*matrices, threshold, soft]))
+        mask = (rng.random((1, 50)) < probability).astype("float32")
+        drawn.train_on_batch([*matrices, threshold, soft], mask, sample_weight=np.array([-1.0], "float32"))
+    after = keras.ops.convert_to_numpy(compressor.predict_on_batch(matrices))[0]
+    assert abs(after.mean() - before.mean()) < 0.05
+
+
+def test_no_layer_collapses(monkeypatch):
+    """Not even where the compressor holds every unit of a layer for less likely than all others."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((6, 6, 2))
+    for filters in (24, 32, 24):
+        x = L.Conv2D(filters, 3, padding="same", activation="relu")(x)
+    model = keras.Model(image, L.Dense(2, "softmax")(L.GlobalAveragePooling2D()(x)))
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    def against_the_second(shapes):
+        compressor = compressor_for(shapes)
+        head = [layer for layer in compressor.layers if layer.output.shape[1:] == (32,)][-1]
+        head.bias.assign(np.full(32, -1.0))
+        return compressor
+
+    monkeypatch.setattr(deepiot, "compressor_for", against_the_second)
+    cost = counting_profile("parameters")
+    budget = 0.1 * fdi.predict_latency(model, cost).total_ms
+    small = compress_by_deepiot(model, cost, budget, data(), 2, report=None)
+    widths = [layer.filters for layer in small.layers if isinstance(layer, L.Conv2D)]
+    # All narrowed alike they would be about 7, 9 and 7: half of that stays.
+    assert all(width >= least for width, least in zip(widths, (4, 5, 4), strict=True))
+    assert fdi.predict_latency(small, cost).total_ms > 0.8 * budget
 
 
 @pytest.mark.parametrize(
