@@ -15,8 +15,8 @@ Steered by the number of parameters as published, or, as FastDeepIoT does, by pr
 profile here (see ``profile/counted.py``). Our choice, besides every number below:
 
 - The threshold is found anew in every step so that the widths expected under it meet a falling budget.
-- It is soft in proportion to how far the probabilities lie apart: a fixed softness would never tell apart
-  those that differ less, and no unit would be chosen before the cut.
+- It is soft in proportion to how far the log odds of the units lie apart: a fixed softness would never tell
+  apart those that differ less, and no unit would be chosen before the cut.
 - A mask is drawn for a batch, not for an example, because gates act on kernels.
 - A least share of every space stays before anything else, lest a space closes as a whole where the
   probabilities of two spaces differ by more than those within them.
@@ -59,11 +59,17 @@ FORGETTING = 0.1
 FARTHEST = 3.0
 
 #: Within this distance of the threshold a unit is neither kept nor closed, at first and at the end, in
-#: standard deviations of the probabilities of all units.
-SOFT, HARD = 1.0, 0.1
+#: standard deviations of the log odds of all units.
+SOFT, HARD = 1.0, 0.02
 
-#: Probabilities count as at least this far apart.
-LEAST_DEVIATION = 0.01
+#: Log odds count as at least this far apart.
+LEAST_DEVIATION = 0.1
+
+#: Probabilities count as at least this far from 0 and 1.
+CERTAIN = 1e-6
+
+#: What puts the log odds of units that stay above those of all others.
+LIFT = 30.0
 
 #: Of a space stays this part of the share that would be left if all were narrowed alike to the target.
 LEAST = 0.5
@@ -194,10 +200,10 @@ class _Search:
 
     def _scores(self, kept: np.ndarray) -> np.ndarray:
         """What is compared with the threshold: the likeliest of each space come before all others."""
-        scores = kept.astype(float)
+        scores = _log_odds(kept)
         for part in self._parts():
             count = math.ceil(self.least * (part.stop - part.start))
-            scores[part.start + np.argsort(-kept[part], kind="stable")[:count]] += 1.0
+            scores[part.start + np.argsort(-kept[part], kind="stable")[:count]] += LIFT
         return scores
 
     def _pressed(self, kept: np.ndarray, progress: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -205,16 +211,15 @@ class _Search:
         its softness.
         """
         budget = self.schedule.scheduled(progress)
-        soft = SOFT * (HARD / SOFT) ** progress * max(float(np.std(kept)), LEAST_DEVIATION)
+        soft = SOFT * (HARD / SOFT) ** progress * max(float(np.std(_log_odds(kept))), LEAST_DEVIATION)
         scores = self._scores(kept)
-        low, high = -1.0, 3.0  # scores lie between 0 and 2
+        low, high = -LIFT, 2 * LIFT
         for _ in range(HALVINGS):
             level = (low + high) / 2
-            threshold = level - scores + kept
-            probability = kept / (1 + np.exp(np.clip((threshold - kept) / soft, -60, 60)))
+            probability = kept / (1 + np.exp(np.clip((level - scores) / soft, -60, 60)))
             self.expected = self.cost(self._counts(probability))
             low, high = (level, high) if self.expected > budget else (low, level)
-        return probability, threshold, soft
+        return probability, level - scores + _log_odds(kept), soft
 
     def _advantage(self, loss: float) -> float:
         """How much lower than usual a loss is, in usual deviations."""
@@ -289,19 +294,27 @@ def compressor_for(shapes: list[tuple[int, ...]]) -> keras.Model:
 def under_threshold(compressor: keras.Model) -> keras.Model:
     """Of the compressor's probabilities, those under which masks are drawn.
 
-    Besides the matrices it takes the threshold of every unit, ``(1, units)``, and its softness, ``(1, 1)``.
+    Besides the matrices it takes the threshold of every unit, ``(1, units)``, and its softness, ``(1, 1)``,
+    both in log odds.
     """
     kept = compressor.output
     threshold, soft = keras.Input((kept.shape[-1],)), keras.Input((1,))
+    inside = keras.ops.clip(kept, CERTAIN, 1 - CERTAIN)
+    log_odds = keras.ops.log(inside / (1 - inside))
     return keras.Model(
-        [*compressor.inputs, threshold, soft], kept * keras.ops.sigmoid((kept - threshold) / soft)
+        [*compressor.inputs, threshold, soft], kept * keras.ops.sigmoid((log_odds - threshold) / soft)
     )
+
+
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    inside = np.clip(probability.astype(float), CERTAIN, 1 - CERTAIN)
+    return np.log(inside / (1 - inside))
 
 
 def _log_likelihood(mask: Any, probability: Any) -> Any:
     """Minus the log of how likely a mask was: to be made larger where the loss was low."""
     ops = keras.ops
-    probability = ops.clip(probability, 1e-6, 1 - 1e-6)
+    probability = ops.clip(probability, CERTAIN, 1 - CERTAIN)
     return -ops.sum(mask * ops.log(probability) + (1 - mask) * ops.log(1 - probability), axis=-1)
 
 

@@ -83,7 +83,7 @@ def test_losses_above_the_usual_do_not_raise_all_probabilities():
     drawn = under_threshold(compressor)
     drawn.compile(keras.optimizers.Adam(1e-3), _log_likelihood)
     matrices = [rng.normal(size=(1, *shape)).astype("float32") for shape in ((30, 9), (20, 30))]
-    threshold, soft = np.full((1, 50), 0.95, "float32"), np.full((1, 1), 0.05, "float32")
+    threshold, soft = np.full((1, 50), 3.0, "float32"), np.full((1, 1), 0.5, "float32")
     before = keras.ops.convert_to_numpy(compressor.predict_on_batch(matrices))[0]
     for _ in range(400):
         probability = keras.ops.convert_to_numpy(drawn.predict_on_batch([*matrices, threshold, soft]))
