@@ -11,7 +11,7 @@ from fdi_keras.compression.best_widths import best_widths
 from fdi_keras.compression.gated_model import check_target
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
-from fdi_keras.compression.width_search import WidthSearch
+from fdi_keras.compression.width_search import WIDTH_COUNTS, WidthSearch
 from fdi_keras.errors import TargetError
 from fdi_keras.networks.branches import Branch, find_branches
 from fdi_keras.networks.budgets import Budget, Priced, plan_of
@@ -94,6 +94,7 @@ class Pruning:
         rows = [self.spaces.names.index(name) for name in names]
         lost = sum(
             np.log(GONE * max(self.importance[name].max(), 1e-12))
+            + WIDTH_COUNTS * np.log(GONE / len(self.importance[name]))
             for name in branch.spaces
             if name in self.importance
         )

@@ -4,9 +4,10 @@ Both directions of the search are one: pruning to a target starts wide and shrin
 growth starts narrow and spends. Time is the plan's prediction for the whole network,
 so a space that feeds several operators pays in each of them. What is maximised is
 
-    sum over spaces of log(share of the space's importance that is kept)
+    sum over spaces of log(share of the space's importance that is kept) + 1/2 log(share of its channels)
 
-(our choice: a sum of the shares themselves lets single spaces collapse).
+(our choice). A sum of the shares themselves lets single spaces collapse; so does importance alone where it lies in a
+few channels: a GRU of 192 units that kept 2 of them lost all accuracy.
 
 Of several budgets each is a cost, and none may exceed the limit; what is saved is how much less they exceed it
 together, and what is spent is their mean, in which those nearly used up count (our choice).
@@ -23,6 +24,12 @@ from fdi_keras.networks.budgets import BudgetPlan, Priced, first_prices
 
 #: Times are compared with this relative slack, below what a float sum can tell.
 EPSILON = 1e-9
+
+#: The logarithm of the share that a space without channels keeps: less than any other.
+NOTHING = -30.0
+
+#: What the share of the channels counts beside that of the importance.
+WIDTH_COUNTS = 0.5
 
 #: One step of shrinking takes at most this share of a space, so that importance is compared often.
 SHRINK_STEP = 0.5
@@ -54,8 +61,10 @@ class WidthSearch:
         for i in self.movable:
             kept = np.cumsum(ranking.importance[plan.names[i]])
             # Channels that closed have no importance; a tiny one keeps more of them better than fewer.
-            kept = kept + 1e-6 * np.arange(1, len(kept) + 1) / len(kept)
-            self.log_share[i] = np.log(np.concatenate([[1e-12], kept / kept[-1]]))
+            channels = np.arange(1, len(kept) + 1) / len(kept)
+            kept = kept + 1e-6 * channels
+            shares = np.log(kept / kept[-1]) + WIDTH_COUNTS * np.log(channels)
+            self.log_share[i] = np.concatenate([[NOTHING], shares])
         self._near = {i: plan.neighbours(i) for i in self.movable}
         self._curves: dict[tuple[int, ...], np.ndarray] = {}
 
