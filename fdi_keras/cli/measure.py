@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long to keep measuring.",
 )
-@click.option("--counters", is_flag=True, help="Count cache accesses too: a phone with simpleperf.")
+@click.option(
+    "--counters",
+    is_flag=True,
+    help="Count cache accesses too: simpleperf on phones, here perf, else a simulation.",
+)
 @runtime_options
 @json_option
 def measure(
@@ -56,7 +60,7 @@ def measure(
 
     JSON: median_ms, iqr_ms, min_ms, runs, device, threads, runtime and notes; of phones also operators
     (each kind, name, first_ms, avg_ms, share, memory_kb, times_called), with --counters
-    cache_references and cache_misses of an inference.
+    cache_references and cache_misses of an inference, and cache_source, what counted them.
     """
     with console.working(f"Reading {model.name}", quiet=as_json) as status:
         if model.suffix != ".tflite":
@@ -64,7 +68,9 @@ def measure(
         import msgspec
 
         from fdi_keras.devices import open_runner
+        from fdi_keras.devices.caches import CacheSizes
         from fdi_keras.networks.latency import as_litert, time_networks
+        from fdi_keras.study.timing import count_one
 
         content = as_litert(model)
         if status:
@@ -72,13 +78,16 @@ def measure(
         with open_runner(device, msgspec.structs.replace(runtime, threads=threads)) as runner:
             (measured,) = time_networks(runner, [content], device, seconds)
             table = runner.operator_table(content)
-            cache = runner.cache_counters(content) if counters else None
+            if counters and status:
+                status.update(console.plain(f"Counting the cache accesses of {model.name}"))
+            cache = count_one(runner, device, content, CacheSizes()) if counters else None
     if as_json:
         document = measured.to_dict()
         if table is not None:
             document["operators"] = [msgspec.structs.asdict(row) for row in table.rows]
         if cache is not None:
-            document |= {"cache_references": cache[0], "cache_misses": cache[1]}
+            document |= {"cache_references": cache.references, "cache_misses": cache.misses}
+            document["cache_source"] = cache.source
         console.print_json({**document, "notes": runner.notes})
         return
     from fdi_keras.cli.measure_view import print_measured

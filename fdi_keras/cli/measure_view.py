@@ -13,6 +13,7 @@ from fdi_keras.cli.words import count, percent
 
 if TYPE_CHECKING:
     from fdi_keras.devices.benchmark_model import OperatorProfile
+    from fdi_keras.devices.caches import CacheCounts
     from fdi_keras.networks.latency import MeasuredLatency
 
 TABLE = (
@@ -26,7 +27,7 @@ def print_measured(
     name: str,
     measured: MeasuredLatency,
     table: OperatorProfile | None,
-    cache: tuple[float, float] | None,
+    cache: CacheCounts | None,
 ) -> None:
     """The latency, and what else was measured."""
     if table is not None:
@@ -45,10 +46,10 @@ def print_measured(
         )
     )
     if cache is not None:
-        references, misses = cache
-        share = misses / references if references else 0.0
+        share = cache.misses / cache.references if cache.references else 0.0
         out.print(
-            f"{references:,.0f} cache references an inference, {misses:,.0f} of them missed ({percent(share)})."
+            f"{cache.references:,.0f} cache references an inference, {cache.misses:,.0f} of them missed "
+            f"({percent(share)}), {cache.source}."
         )
 
 

@@ -97,23 +97,12 @@ def count_caches(
     Args:
         sizes: of the simulated caches, where nothing else is possible.
     """
-    delegate = runner.runtime.delegate
-
-    def by_simpleperf(model: bytes, flops: float) -> CacheCounts:
-        return CacheCounts(*runner.cache_counters(model), None, SIMPLEPERF)
-
-    ways: dict[str, Callable[[bytes, float], CacheCounts]] = {SIMPLEPERF: by_simpleperf}
-    if device == LocalDevice.id:
-        ways = {
-            "counted by perf": lambda model, flops: perf_counts(model, flops, delegate),
-            source_of(sizes): lambda model, flops: simulated_counts(model, flops, delegate, sizes),
-        }
-    for source, way in ways.items():
+    for source, way in _ways(runner, device, sizes).items():
         try:
             for key, path in paths.items():
                 if key in kept.caches and kept.caches[key].source == source:
                     continue
-                found = way(path.read_bytes(), count(read_tflite_operators(path)).flops)
+                found = way(path.read_bytes())
                 kept.counted(key, found)
                 report(f"{key[0]} {key[1]:g}: {found.references / 1e6:.4g} M cache accesses, {source}")
         except MeasurementError as error:
@@ -122,3 +111,37 @@ def count_caches(
                 del kept.caches[key]  # all networks in one way, or none
         else:
             return
+
+
+def count_one(runner: Runner, device: str, model: bytes, sizes: CacheSizes) -> CacheCounts:
+    """The cache accesses of one inference, in the best way that this device has.
+
+    Args:
+        model: content of a ``.tflite`` file.
+        sizes: of the simulated caches, where nothing else is possible.
+
+    Raises:
+        MeasurementError: there is no way; says why of each.
+    """
+    reasons = []
+    for source, way in _ways(runner, device, sizes).items():
+        try:
+            return way(model)
+        except MeasurementError as error:
+            reasons.append(f"they are not {source}: {error}")
+    raise MeasurementError(f"cache accesses cannot be counted; {' '.join(reasons)}")
+
+
+def _ways(runner: Runner, device: str, sizes: CacheSizes) -> dict[str, Callable[[bytes], CacheCounts]]:
+    """What counts the cache accesses of a model on a device, the best first, by what it says of itself."""
+    delegate = runner.runtime.delegate
+    if device != LocalDevice.id:
+        return {SIMPLEPERF: lambda model: CacheCounts(*runner.cache_counters(model), None, SIMPLEPERF)}
+
+    def flops(model: bytes) -> float:
+        return count(read_tflite_operators(model)).flops
+
+    return {
+        "counted by perf": lambda model: perf_counts(model, flops(model), delegate),
+        source_of(sizes): lambda model: simulated_counts(model, flops(model), delegate, sizes),
+    }

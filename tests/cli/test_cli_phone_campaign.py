@@ -5,6 +5,7 @@ import json
 import pytest
 from stand_in_phone.tools import battery
 
+from fdi_keras.errors import MeasurementError
 from fdi_keras.profile import load_profile
 from fdi_keras.profiling import build_probe
 
@@ -77,7 +78,39 @@ def test_a_network_is_measured_with_its_operators(on, make_phone, tmp_path):
     document = json.loads(on(*words, "--json").out)
     assert document["operators"][0]["kind"] == "FULLY_CONNECTED"
     assert document["cache_references"] > document["cache_misses"] > 0
+    assert document["cache_source"] == "counted by simpleperf"
     assert document["median_ms"] > 0
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_caches_of_this_computer_are_counted_or_it_says_why_not(fdi, tmp_path, monkeypatch, counted):
+    """perf and valgrind are not everywhere: both answers are tried with what stands in for them."""
+    from fdi_keras.devices.caches import CacheCounts
+    from fdi_keras.study import timing
+
+    def simulated(model, flops, delegate, sizes):
+        if not counted:
+            raise MeasurementError("valgrind is not installed.")
+        return CacheCounts(1000.0 * flops, 10.0 * flops, None, timing.source_of(sizes))
+
+    def perf(model, flops, delegate):
+        raise MeasurementError("perf is not installed.")
+
+    monkeypatch.setattr(timing, "perf_counts", perf)
+    monkeypatch.setattr(timing, "simulated_counts", simulated)
+    model = tmp_path / "net.tflite"
+    model.write_bytes(build_probe("dense", {"in_channels": 64, "out_channels": 64}))
+    answer = fdi("measure", model, "--seconds", "0.05", "--counters")
+    if counted:
+        assert answer.status == 0, answer.err
+        said = " ".join(answer.out.split())
+        assert "cache references an inference" in said
+        assert "missed (1.0 %), simulated by cachegrind (L1 32 KB, L2 1024 KB)." in said
+    else:
+        assert answer.status == 1
+        said = " ".join(answer.err.split())
+        assert "perf is not installed." in said
+        assert "valgrind is not installed." in said
 
 
 def test_a_sweep_counts_caches_where_simpleperf_is(
