@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.command import RESULTS, Benchmark
-from benchmarks.steering.settings import PARTS, SHARES, Settings
+from benchmarks.steering.settings import PARTS, Settings
 
 #: What the quick form tries.
 QUICK = {"tasks": ("stripes",), "seeds": (0,), "shares": (0.5,), "judged": False}
@@ -26,7 +26,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each a training of its own")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), help="which to run")
     parser.add_argument(
-        "--shares", type=float, nargs="+", default=list(SHARES), help="of the time, to come to"
+        "--shares", type=float, nargs="+", default=[], help="of the time; each task's own when left out"
     )
     parser.add_argument("--methods", nargs="+", default=None, help="which to run; all when left out")
     parser.add_argument("--quick", action="store_true", help="try everything on next to nothing")

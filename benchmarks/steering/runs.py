@@ -21,7 +21,7 @@ def run(settings: Settings) -> list[Row]:
     rows = []
     for name in settings.tasks:
         for seed in settings.seeds:
-            for share in settings.shares:
+            for share in settings.shares or (TASKS | QUICK_TASKS)[name].shares:
                 for method in settings.methods:
                     path = settings.work / f"{name}-{seed}-{share:g}-{method}.json"
                     if not path.exists():

@@ -8,9 +8,6 @@ from pathlib import Path
 #: Modules of the parts, by number.
 PARTS = {"1": "runs", "2": "verdicts", "3": "growth"}
 
-#: Measured times to come to, as shares of the uncompressed network's.
-SHARES = (0.5, 0.25, 0.125)
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -22,7 +19,7 @@ class Settings:
         profile: of this computer.
         seeds: each is a training of its own.
         tasks, methods: names of what to run.
-        shares: see :data:`SHARES`.
+        shares: measured times to come to, of the uncompressed network's; those of each task where there are none.
         judged: whether results count against what is required.
     """
 
@@ -32,5 +29,5 @@ class Settings:
     seeds: tuple[int, ...]
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
-    shares: tuple[float, ...] = SHARES
+    shares: tuple[float, ...] = ()
     judged: bool = True

@@ -21,6 +21,8 @@ class Task:
     load: from a folder, what to learn from and what to test on.
     train, compress: epochs of the uncompressed network, and of every method after that.
     batch: examples of a step.
+    shares: measured times to come to, of the uncompressed network's. A recurrent loop takes what its steps take
+        however narrow it is, so that nothing is to be seen below that.
     """
 
     build: Callable[[], Any]
@@ -28,6 +30,7 @@ class Task:
     train: int
     compress: int
     batch: int = 64
+    shares: tuple[float, ...] = (0.5, 0.25, 0.125)
 
 
 def _compiled(inputs: Any, outputs: Any, name: str, rate: float) -> Any:
@@ -155,8 +158,8 @@ def _fashion(folder: Path) -> tuple[Arrays, Arrays]:
 
 
 TASKS = {
-    "activity": Task(_deepsense, partial(_from_npz, "har.npz"), 20, 40),
-    "speech": Task(_speech, partial(_from_npz, "spoken_digits.npz"), 30, 60, 32),
+    "activity": Task(_deepsense, partial(_from_npz, "har.npz"), 20, 40, shares=(0.5, 0.35, 0.25)),
+    "speech": Task(_speech, partial(_from_npz, "spoken_digits.npz"), 30, 60, 32, (0.25, 0.18, 0.14)),
     "images-vgg": Task(_vgg, partial(_from_npz, "cifar10_20k.npz"), 20, 40),
     "images-mobilenet": Task(_mobilenet, partial(_from_npz, "cifar10_20k.npz"), 30, 60),
     "images-resnet": Task(_resnet, _fashion, 8, 16, 128),
