@@ -153,6 +153,7 @@ def _targets(target: float | None, sweep: str | None) -> list[float]:
 def _budgets(texts: tuple[str, ...]) -> list[Any]:
     if not texts:
         return []
+    console.quiet_tensorflow()
     from fdi_keras.networks.budgets import Budget
 
     return [Budget.parse(text) for text in texts]

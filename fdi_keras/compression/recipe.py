@@ -263,7 +263,12 @@ class _Run:
             pruned, grown = self._narrowed(gated, self._predicted_limits())
             took = self._compared(grown, TRY_S)
             most = max(amount / budget.limit for amount, budget in zip(took, self.limits, strict=True))
-            if not left or not self._is_measured or abs(most - 1) <= ON_TARGET:
+            # Times are known to a few per cent, files to the byte.
+            exceeded = any(
+                budget.what == "file_mb" and amount > budget.limit
+                for amount, budget in zip(took, self.limits, strict=True)
+            )
+            if not left or not self._is_measured or (abs(most - 1) <= ON_TARGET and not exceeded):
                 break
             told = ", ".join(map(str, self._predicted_limits()))
             self.report(f"it takes {self._listed(took)}: other widths, for {told} predicted")
