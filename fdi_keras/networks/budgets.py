@@ -265,10 +265,6 @@ class BudgetPlan:
         """The costs added up, each at its price: what limits each of them limits their weighted mean."""
         return Weighted(self._parts, prices)
 
-    def operator_times(self, widths: np.ndarray) -> dict[str, float]:
-        """Milliseconds of each operator on the first device; empty where none is named."""
-        return self._first_plan.operator_times(widths) if self._first_plan else {}
-
     def rules(self, widths: np.ndarray, space: int) -> list[tuple[str, str]]:
         """(layer name, leaf rule) of each operator that a space feeds, on the first device."""
         return self._first_plan.rules(widths, space) if self._first_plan else []
