@@ -13,7 +13,7 @@ import numpy as np
 from fdi_keras.compression.width_optimum import MOST_ENTRIES, SAME, Factor, best_choices, elimination_scopes
 from fdi_keras.compression.width_search import EPSILON, WidthSearch
 from fdi_keras.errors import TargetError
-from fdi_keras.networks.budgets import first_prices
+from fdi_keras.networks.budget_plan import first_prices
 
 #: Combinations of widths that are priced for one table; operators that more spaces decide cost nothing in the limit.
 MOST_COMBINATIONS = 10_000_000

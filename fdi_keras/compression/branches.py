@@ -14,7 +14,8 @@ from fdi_keras.compression.limits import Limits
 from fdi_keras.compression.width_search import WIDTH_COUNTS, WidthSearch
 from fdi_keras.errors import TargetError
 from fdi_keras.networks.branches import Branch, find_branches
-from fdi_keras.networks.budgets import Budget, Priced, plan_of
+from fdi_keras.networks.budget_plan import Priced, plan_of
+from fdi_keras.networks.budgets import Budget
 from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.graph import Graph
 from fdi_keras.profile import DeviceProfile

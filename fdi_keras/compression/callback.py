@@ -17,7 +17,7 @@ from fdi_keras.compression.gated_model import NOT_COMPUTED
 from fdi_keras.compression.gates import CLOSES_AT, START, STEP, check_gates
 from fdi_keras.errors import JournalError, TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path, read_journal, set_aside
-from fdi_keras.networks.budgets import BudgetPlan
+from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.networks.history import history_of
 from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.operators import memory_access

@@ -13,7 +13,7 @@ from fdi_keras.compression.gates import STEP, ChannelGates, MaskOfTensor, SpaceG
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
-from fdi_keras.networks.budgets import BudgetPlan, Priced, plan_of
+from fdi_keras.networks.budget_plan import BudgetPlan, Priced, plan_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
 from fdi_keras.networks.layer_widths import axes_of
@@ -265,7 +265,7 @@ class PrunableModel(keras.Model):
 
     def _plan(self, regularizer: Regularizer) -> Priced:
         plan = plan_of(regularizer.prices, self._read(), self.channel_spaces)
-        if not plan.groups:
+        if not plan.has_prices:
             kinds = ", ".join(sorted({o.kind for o in plan.uncovered}))
             names = ", ".join(repr(profile.name) for profile in regularizer.profiles)
             raise UnknownOperatorsError(

@@ -18,15 +18,8 @@ from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.regain import Origin, own_ranking, rebuild_at
 from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import TargetError, UsageError
-from fdi_keras.networks.budgets import (
-    Budget,
-    BudgetPlan,
-    Priced,
-    checked_budgets,
-    plan_of,
-    predictions,
-    profiles_of,
-)
+from fdi_keras.networks.budget_plan import BudgetPlan, Priced, plan_of, predictions
+from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit

@@ -17,7 +17,8 @@ from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegulari
 from fdi_keras.compression.rewiden import rewiden
 from fdi_keras.errors import NothingToPruneError, UsageError
 from fdi_keras.networks.branches import without_emptied
-from fdi_keras.networks.budgets import Budget, checked_budgets, predictions, profiles_of
+from fdi_keras.networks.budget_plan import predictions
+from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit

@@ -26,7 +26,8 @@ from fdi_keras.compression.prune import prune
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
 from fdi_keras.errors import StorageError, UsageError
-from fdi_keras.networks.budgets import Budget, BudgetPlan, checked_budgets, profiles_of
+from fdi_keras.networks.budget_plan import BudgetPlan
+from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.export import export_litert
 from fdi_keras.networks.graph import read_graph

@@ -20,7 +20,7 @@ import numpy as np
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
 from fdi_keras.errors import TargetError
-from fdi_keras.networks.budgets import BudgetPlan, Priced, first_prices
+from fdi_keras.networks.budget_plan import BudgetPlan, Priced, first_prices
 
 #: Times are compared with this relative slack, below what a float sum can tell.
 EPSILON = 1e-9

@@ -66,6 +66,8 @@ class LatencyPlan:
             )
             for kind in kinds
         ]
+        #: Whether anything can be predicted.
+        self.has_prices = bool(self.groups)
         fetch = profile.weight_fetch
         full_bytes = self.weight_bytes(self.full_widths)
         # A network that fits the caches at full width never pays for fetching.

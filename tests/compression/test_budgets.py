@@ -21,7 +21,7 @@ from fdi_keras.compression.width_search import WidthSearch
 from fdi_keras.errors import EnergyUnknownError, TargetError, UsageError
 from fdi_keras.journal import read_journal
 from fdi_keras.networks import find_channel_spaces, read_graph
-from fdi_keras.networks.budgets import BudgetPlan
+from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.profile import EnergyPart
 
 L = keras.layers
