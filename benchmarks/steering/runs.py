@@ -1,16 +1,18 @@
-"""Part 1: every method on every task, seed and target; each result is kept as it comes."""
+"""Part 1: every method on every task, at the targets between which it begins to lose accuracy; results are kept as they
+come."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.report import Row
-from benchmarks.steering.settings import Settings
+from benchmarks.steering.settings import LOST, Settings
 from benchmarks.steering.tasks import QUICK_TASKS, TASKS, Arrays, Task
 
 if TYPE_CHECKING:
@@ -20,14 +22,45 @@ if TYPE_CHECKING:
 def run(settings: Settings) -> list[Row]:
     rows = []
     for name in settings.tasks:
-        for seed in settings.seeds:
-            for share in settings.shares or (TASKS | QUICK_TASKS)[name].shares:
-                for method in settings.methods:
+        task = (TASKS | QUICK_TASKS)[name]
+        for method in settings.methods:
+            runs: list[dict[str, Any]] = []
+            while (share := next_share(runs, settings.shares or task.shares)) is not None:
+                for seed in settings.seeds:
                     path = settings.work / f"{name}-{seed}-{share:g}-{method}.json"
                     if not path.exists():
                         _one(settings, name, seed, share, method, path)
-                    rows.append(_row(json.loads(path.read_text())))
+                    runs.append(json.loads(path.read_text()))
+            rows += [_row(found) for found in runs]
     return rows
+
+
+def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float | None:
+    """The next share of the time to try: down until too much accuracy is lost, up until it is not.
+
+    Args:
+        runs: of one method on one task, all seeds of each share tried.
+        ladder: shares that may be tried, the largest first. The second comes first.
+    """
+    tried = {run["share"] for run in runs} & set(ladder)
+    if not tried:
+        return ladder[min(1, len(ladder) - 1)]
+    narrowest, widest = ladder.index(min(tried)), ladder.index(max(tried))
+    if not is_lost(runs, ladder[narrowest]):
+        return ladder[narrowest + 1] if narrowest + 1 < len(ladder) else None
+    if is_lost(runs, ladder[widest]):
+        return ladder[widest - 1] if widest else None
+    return None
+
+
+def is_lost(runs: Sequence[dict[str, Any]], share: float) -> bool:
+    """Whether more accuracy is lost at a share, in the mean of the seeds, than may be; or nothing was found."""
+    losses = [
+        run["start_accuracy"] - run["accuracy"]
+        for run in runs
+        if run["share"] == share and "error" not in run
+    ]
+    return not losses or float(np.mean(losses)) > LOST
 
 
 def _row(found: dict[str, Any]) -> Row:

@@ -8,6 +8,9 @@ from pathlib import Path
 #: Modules of the parts, by number.
 PARTS = {"1": "runs", "2": "verdicts", "3": "growth"}
 
+#: Accuracy that may be lost: half a point.
+LOST = 0.005
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -19,7 +22,7 @@ class Settings:
         profile: of this computer.
         seeds: each is a training of its own.
         tasks, methods: names of what to run.
-        shares: measured times to come to, of the uncompressed network's; those of each task where there are none.
+        shares: measured times that may be come to, of the uncompressed network's; those of each task where there are none.
         judged: whether results count against what is required.
     """
 

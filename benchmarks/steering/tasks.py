@@ -46,13 +46,13 @@ def _vgg() -> Any:
     from keras import layers
 
     x = image = keras.Input((32, 32, 3))
-    for filters in (48, 96, 192):
+    for filters in (32, 64, 128):
         for _ in range(2):
             x = layers.ReLU()(
                 layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
             )
         x = layers.MaxPooling2D()(x)
-    x = layers.Dropout(0.4)(layers.Dense(256, "relu")(layers.Flatten()(x)))
+    x = layers.Dropout(0.4)(layers.Dense(128, "relu")(layers.Flatten()(x)))
     return _compiled(image, layers.Dense(10, "softmax")(x), "vgg_like", 1e-3)
 
 
@@ -65,9 +65,9 @@ def _mobilenet() -> Any:
         return layers.ReLU(6.0)(x) if relu else x
 
     x = image = keras.Input((32, 32, 3))
-    x = normal(layers.Conv2D(32, 3, padding="same", use_bias=False)(x))
+    x = normal(layers.Conv2D(32, 3, 2, padding="same", use_bias=False)(x))
     width = 32
-    for filters, repeats, stride in ((24, 2, 1), (40, 2, 2), (64, 3, 2), (112, 2, 1)):
+    for filters, repeats, stride in ((24, 2, 1), (40, 2, 2), (64, 3, 1), (112, 2, 2)):
         for i in range(repeats):
             y = normal(layers.Conv2D(4 * width, 1, use_bias=False)(x))
             y = normal(layers.DepthwiseConv2D(3, stride if i == 0 else 1, "same", use_bias=False)(y))

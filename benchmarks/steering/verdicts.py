@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Row
-from benchmarks.steering.settings import Settings
-
-#: Accuracy that may be lost: half a point.
-LOST = 0.005
+from benchmarks.steering.settings import LOST, Settings
 
 #: Further saving against DeepIoT by size, and against the best of the others: on the median task, and at worst.
 AGAINST_DEEPIOT, AGAINST_BEST, AT_WORST = 0.48, 0.20, -0.05

@@ -1,12 +1,15 @@
 """Learning from the network before compression as well as from the labels.
 
 After Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (2015): what the larger
-network says of an example tells more than its label, the more so the softer it is said. Where the
-task is no classification the target itself is drawn towards what the larger network says (our choice).
+network says of an example tells more than its label, the more so the softer it is said. Of examples that it has learned
+by heart it says little more than the label; it is therefore asked about mixtures of two examples as well (mixup: Zhang
+et al., 2018; with a teacher: Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", 2022).
+Where the task is no classification the target itself is drawn towards what the larger network says (our choice).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import keras
@@ -17,6 +20,15 @@ ops = keras.ops
 #: How much the larger network counts beside the labels, and how soft its words are (our choice).
 SHARE, TEMPERATURE = 0.5, 3.0
 
+#: Share of the examples that stay unmixed, and so many mixtures of each, one an epoch, in turn (our choice).
+UNMIXED, MIXTURES = 0.5, 8
+
+#: Bytes of what the teacher says, of all mixtures: outputs of many numbers get fewer (our choice).
+MOST_BYTES = 2**30
+
+#: Examples that the teacher is asked about at once.
+ASKED_AT_ONCE = 256
+
 #: Probabilities below it are as good as none.
 LEAST = 1e-7
 
@@ -26,27 +38,28 @@ NUMBERS = ("mean_squared_error", "mean_absolute_error", "binary_crossentropy", "
 
 
 class Lesson(NamedTuple):
-    """What a student is trained with in the place of the labels and the loss.
+    """What a student is trained with in the place of the data and the loss.
 
     Attributes:
-        y: targets, first axis as of the labels.
+        examples: what ``fit`` takes, as its arguments: ``(x, y)`` or a dataset.
         loss: for ``compile``.
-        scores_labels: whether metrics of the labels can read ``y``.
+        scores_labels: whether metrics of the labels can read the targets.
     """
 
-    y: np.ndarray
+    examples: tuple[Any, ...]
     loss: Any
     scores_labels: bool
 
 
-def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int) -> Lesson | str:
-    """What the teacher says of all examples, joined to their labels.
+def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epochs: int) -> Lesson | str:
+    """What the teacher says of the examples, joined to their labels.
 
     Args:
         teacher: the network before compression, with one output.
         x, y: arrays, examples first.
         loss: as given to ``compile``.
-        batch_size: of the teacher's predictions.
+        batch_size: of the lesson.
+        epochs: for which it shall last: no more mixtures are made.
 
     Returns:
         The lesson, or why there can be none.
@@ -56,17 +69,92 @@ def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int) -> 
         return "it learns from arrays with one output"
     if name not in (*CLASSES, *NUMBERS):
         return f"nothing is known of how to teach the loss {name!r}"
-    said = np.asarray(teacher.predict(x, batch_size=batch_size, verbose=0), "float32")
     if name in NUMBERS:
+        said = np.asarray(teacher.predict(x, batch_size=batch_size, verbose=0), "float32")
         labels = np.asarray(y, "float32").reshape(said.shape)
-        return Lesson((1 - SHARE) * labels + SHARE * said, loss, True)
-    classes = said.shape[-1]
-    labels = np.asarray(y, "float32") if name == CLASSES[1] else _one_hot(y, classes)
-    if labels.shape != said.shape:
-        return f"its outputs have shape {said.shape[1:]}, the labels {labels.shape[1:]}"
+        return Lesson((x, (1 - SHARE) * labels + SHARE * said), loss, True)
+    shape = tuple(teacher.output_shape[1:])
+    labels = np.asarray(y, "float32") if name == CLASSES[1] else _one_hot(y, shape[-1])
+    if labels.shape[1:] != shape:
+        return f"its outputs have shape {shape}, the labels {labels.shape[1:]}"
     logits = bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
-    softened = _softened(said if logits else np.log(np.maximum(said, LEAST)))
-    return Lesson(np.concatenate([labels, softened], axis=-1), TaughtLoss(classes, logits), False)
+    taught = TaughtLoss(shape[-1], logits)
+    return Lesson((TaughtExamples(teacher, x, labels, taught, batch_size, epochs),), taught, False)
+
+
+class TaughtExamples(keras.utils.PyDataset):
+    """Batches of examples, some of them mixed, with their labels and what a teacher says of them.
+
+    In each epoch an example is there once: as it is, or as the weighted mean with another one, the weight uniform between
+    0 and 1. Inputs that are no floating-point numbers cannot be mixed, and stay as they are.
+
+    Args:
+        teacher: is asked about everything beforehand, once.
+        x: arrays, examples first.
+        labels: ``(examples, ..., classes)``, one-hot.
+        loss: that targets are for.
+        batch_size: examples of a batch.
+        epochs: no more mixtures are made.
+    """
+
+    def __init__(
+        self, teacher: keras.Model, x: Any, labels: np.ndarray, loss: TaughtLoss, batch_size: int, epochs: int
+    ):
+        super().__init__()
+        self.x = keras.tree.map_structure(np.asarray, x)
+        self.labels, self.batch_size, self.epoch = labels, batch_size, 0
+        mixable = all(np.issubdtype(part.dtype, np.floating) for part in keras.tree.flatten(self.x))
+        # As Keras's own shuffling, and reproducible with keras.utils.set_random_seed.
+        self._rng = np.random.default_rng(np.random.randint(2**31))
+        count = len(labels)
+        self._mixtures = []
+        most = max(MOST_BYTES // labels.nbytes, 1)
+        for _ in range(min(MIXTURES, epochs, most) if mixable else 1):
+            weight = np.where(self._rng.random(count) < UNMIXED, 1.0, self._rng.random(count)).astype(
+                "float32"
+            )
+            partner = self._rng.permutation(count)
+            mixture = _Mixture(
+                partner, weight if mixable else np.ones(count, "float32"), np.zeros_like(labels)
+            )
+            for start in range(0, count, ASKED_AT_ONCE):
+                part = np.arange(start, min(start + ASKED_AT_ONCE, count))
+                said = np.asarray(teacher.predict_on_batch(self._inputs(mixture, part)), "float32")
+                mixture.said[part] = _softened(said if loss.from_logits else np.log(np.maximum(said, LEAST)))
+            self._mixtures.append(mixture)
+        self._order = self._rng.permutation(count)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.labels) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
+        mixture = self._mixtures[self.epoch % len(self._mixtures)]
+        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        labels = _mean(self.labels, mixture, chosen)
+        return self._inputs(mixture, chosen), np.concatenate([labels, mixture.said[chosen]], axis=-1)
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self._order = self._rng.permutation(len(self.labels))
+
+    def _inputs(self, mixture: _Mixture, chosen: np.ndarray) -> Any:
+        return keras.tree.map_structure(lambda part: _mean(part, mixture, chosen), self.x)
+
+
+class _Mixture(NamedTuple):
+    """By example: the other one, the weight of the first, and what the teacher says of the two as one."""
+
+    partner: np.ndarray
+    weight: np.ndarray
+    said: np.ndarray
+
+
+def _mean(values: np.ndarray, mixture: _Mixture, chosen: np.ndarray) -> np.ndarray:
+    weight = mixture.weight[chosen]
+    if np.all(weight == 1):
+        return values[chosen]
+    weight = weight.reshape(-1, *[1] * (values.ndim - 1))
+    return weight * values[chosen] + (1 - weight) * values[mixture.partner[chosen]]
 
 
 @keras.saving.register_keras_serializable(package="fdi_keras")

@@ -25,7 +25,7 @@ from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
-from fdi_keras.errors import StorageError, UsageError
+from fdi_keras.errors import StorageError, TargetError, UsageError
 from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
@@ -235,7 +235,8 @@ class _Run:
         if not _are_arrays(self.data):
             self.report("nobody teaches: the data are no arrays (x, y)")
             return
-        found = lesson(self.model, self.data[0], self.data[1], self._compiling()["loss"], self.batch_size)
+        longest = max(self.steering, self.tuning)
+        found = lesson(self.model, *self.data, self._compiling()["loss"], self.batch_size, longest)
         if isinstance(found, str):
             self.report(f"nobody teaches: {found}")
         else:
@@ -261,7 +262,16 @@ class _Run:
     def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
         """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
         for left in reversed(range(TRIES)):
-            pruned, grown = self._narrowed(gated, self._predicted_limits())
+            try:
+                pruned, grown = self._narrowed(gated, self._predicted_limits())
+            except TargetError as error:
+                if self.scales == [1.0] * len(self.scales):
+                    raise
+                pairs = zip(self._predicted_limits(), self.limits, strict=True)
+                told = ", ".join(f"{predicted} for {budget}" for predicted, budget in pairs)
+                raise TargetError(
+                    f"{error} By what was measured so far, {told} have to be predicted."
+                ) from error
             took = self._compared(grown, TRY_S)
             most = max(amount / budget.limit for amount, budget in zip(took, self.limits, strict=True))
             # Times are known to a few per cent, files to the byte.
@@ -360,9 +370,9 @@ class _Run:
         if not _are_arrays(self.data):
             network.fit(self.data, epochs=epochs, verbose=0, callbacks=callbacks, shuffle=False)
             return
-        x, y = self.data
-        y = y if self.lesson is None else self.lesson.y
-        network.fit(x, y, self.batch_size, epochs=epochs, verbose=0, callbacks=callbacks)
+        examples = self.data if self.lesson is None else self.lesson.examples
+        size = self.batch_size if len(examples) == 2 else None  # a dataset has its own
+        network.fit(*examples, batch_size=size, epochs=epochs, verbose=0, callbacks=callbacks)
 
     # The folder and the device
 

@@ -148,13 +148,35 @@ def test_wrong_use(trained, profile):
 
 def test_a_lesson_is_labels_and_what_the_teacher_says(trained):
     x, y = stripes(32)
-    found = lesson(trained, x, y, trained.loss, 32)
-    assert found.y.shape == (32, 6)
-    np.testing.assert_array_equal(found.y[:, :3].argmax(1), y)
-    np.testing.assert_allclose(found.y[:, 3:].sum(1), 1.0, rtol=1e-5)
-    said = trained.predict(x, verbose=0)
-    np.testing.assert_array_equal(found.y[:, 3:].argmax(1), said.argmax(1))
-    assert (found.y[:, 3:].max(1) < said.max(1)).mean() > 0.9, "softer than it was said"
+    found = lesson(trained, x, y, trained.loss, 32, epochs=3)
+    [examples] = found.examples
+    mixed = 0
+    for _ in range(3):
+        [(images, targets)] = [examples[i] for i in range(len(examples))]
+        assert targets.shape == (32, 6)
+        np.testing.assert_allclose(targets[:, :3].sum(1), 1.0, rtol=1e-5)
+        np.testing.assert_allclose(targets[:, 3:].sum(1), 1.0, rtol=1e-5)
+        said = trained.predict(images, verbose=0)
+        np.testing.assert_array_equal(targets[:, 3:].argmax(1), said.argmax(1))
+        assert (targets[:, 3:].max(1) < said.max(1)).mean() > 0.9, "softer than it was said"
+        # An example is there as it is, or as the mean with another one, labels and all.
+        whole = np.array([(x == image).all((1, 2, 3)).any() for image in images])
+        assert whole.any()
+        own = (x[None] == images[whole][:, None]).all((2, 3, 4))
+        np.testing.assert_array_equal(targets[whole, :3].argmax(1), y[own.argmax(1)])
+        mixed += (~whole).sum()
+        examples.on_epoch_end()
+    assert 0.3 < mixed / 96 < 0.7
+    # Whole numbers, such as of words, are not mixed.
+    words = np.arange(12).reshape(6, 2)
+    embedded = keras.Sequential([L.Input((2,)), L.Embedding(12, 3), L.Flatten(), L.Dense(3, "softmax")])
+    found = lesson(embedded, words, np.arange(6) % 3, "sparse_categorical_crossentropy", 4, epochs=2)
+    told = [found.examples[0][i] for i in range(2)]
+    assert sorted(int(row[0]) for x, _ in told for row in x) == [0, 2, 4, 6, 8, 10]
+    assert [len(x) for x, _ in told] == [4, 2]
+
+
+def test_the_loss_and_the_accuracy_of_what_is_taught(trained):
     # Labels count as in cross entropy, and the teacher's own predictions are the best answer to it.
     loss = TaughtLoss(3)
     onehot = np.eye(3, dtype="float32")[[1]]
@@ -165,15 +187,27 @@ def test_a_lesson_is_labels_and_what_the_teacher_says(trained):
     assert float(loss(target, p)) == pytest.approx(expected, rel=1e-5)
     logits = TaughtLoss(3, from_logits=True)
     assert float(logits(target, np.log(p) + 5)) == pytest.approx(expected, rel=1e-5)
+    x, y = stripes(32)
+    said = trained.predict(x, verbose=0)
     accuracy = TaughtAccuracy(3)
-    accuracy.update_state(found.y, said)
+    accuracy.update_state(np.concatenate([np.eye(3)[y], said], 1), said)
     assert float(accuracy.result()) == pytest.approx((said.argmax(1) == y).mean())
-    # One-hot labels, and labels with an axis of their own, are the same lesson.
+
+
+def test_labels_in_other_forms_are_the_same_lesson(trained):
+    x, y = stripes(32)
+
+    def told(labels, loss):
+        keras.utils.set_random_seed(3)
+        [examples] = lesson(trained, x, labels, loss, 32, epochs=1).examples
+        return examples[0][1]
+
     onehot = np.eye(3, dtype="float32")[y]
-    np.testing.assert_array_equal(lesson(trained, x, onehot, "categorical_crossentropy", 32).y, found.y)
-    np.testing.assert_array_equal(lesson(trained, x, y[:, None], trained.loss, 32).y, found.y)
-    assert "labels" in lesson(trained, x, onehot[:, :2], "categorical_crossentropy", 32)
-    assert "cosine" in lesson(trained, x, y, keras.losses.CosineSimilarity(), 32)
+    expected = told(y, trained.loss)
+    np.testing.assert_array_equal(told(onehot, "categorical_crossentropy"), expected)
+    np.testing.assert_array_equal(told(y[:, None], trained.loss), expected)
+    assert "labels" in lesson(trained, x, onehot[:, :2], "categorical_crossentropy", 32, 1)
+    assert "cosine" in lesson(trained, x, y, keras.losses.CosineSimilarity(), 32, 1)
 
 
 def test_statistics_are_those_of_the_data(trained):
