@@ -22,7 +22,7 @@ class Settings:
         profile: of this computer.
         seeds: each is a training of its own.
         tasks, methods: names of what to run.
-        shares: measured times that may be come to, of the uncompressed network's; those of each task where there are none.
+        shares: measured times that may be tried, of the uncompressed network's; none: those of each task.
         judged: whether results count against what is required.
     """
 

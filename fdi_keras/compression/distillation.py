@@ -85,8 +85,8 @@ def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epo
 class TaughtExamples(keras.utils.PyDataset):
     """Batches of examples, some of them mixed, with their labels and what a teacher says of them.
 
-    In each epoch an example is there once: as it is, or as the weighted mean with another one, the weight uniform between
-    0 and 1. Inputs that are no floating-point numbers cannot be mixed, and stay as they are.
+    In each epoch an example is there once: as it is, or as the weighted mean with another one, the weight
+    uniform between 0 and 1. Inputs that are no floating-point numbers cannot be mixed, and stay as they are.
 
     Args:
         teacher: is asked about everything beforehand, once.
