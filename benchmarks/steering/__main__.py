@@ -1,8 +1,9 @@
 """Steering against everybody else: ``python -m benchmarks.steering``.
 
-Hours on two cores: every method on every task, for three seeds and three targets; results are kept as they come, and a
-run that was stopped goes on. ``--quick`` tries everything on a small task of its own in some minutes: enough to see
-that it works, not to learn anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
+Many hours on two cores: every method on every task, for three seeds, at the targets between which it begins to lose
+accuracy; results are kept as they come, and a run that was stopped goes on. ``--quick`` tries everything on a small
+task of its own in some minutes: enough to see that it works, not to learn anything. Parts: 1 the runs, 2 what follows
+from them, 3 growth.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each a training of its own")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), help="which to run")
     parser.add_argument(
-        "--shares", type=float, nargs="+", default=[], help="of the time; each task's own when left out"
+        "--shares",
+        type=float,
+        nargs="+",
+        default=[],
+        help="of the time that may be tried; each task's own when left out",
     )
     parser.add_argument("--methods", nargs="+", default=None, help="which to run; all when left out")
     parser.add_argument("--quick", action="store_true", help="try everything on next to nothing")

@@ -55,6 +55,7 @@ def _measured(settings: Settings, name: str, seed: int) -> dict[str, Any]:
 
     import fdi_keras as fdi
     from benchmarks.steering.methods import steered_gates, tuned
+    from fdi_keras.compression.recipe import STEERING
 
     case, test = case_of(settings, name, seed, SHARE)
     keras.utils.set_random_seed(1000 * seed + 1)
@@ -64,7 +65,7 @@ def _measured(settings: Settings, name: str, seed: int) -> dict[str, Any]:
         how: fdi.grow(pruned, case.profile, origin=gated, device="local", report=None, **options)
         for how, options in GROWN.items()
     }
-    epochs = case.task.compress - case.searching
+    epochs = case.epochs(STEERING)[1]
 
     def learned(network: Any) -> float:
         keras.utils.set_random_seed(1000 * seed + 2)

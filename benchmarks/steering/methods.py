@@ -18,14 +18,16 @@ import numpy as np
 import fdi_keras as fdi
 from benchmarks.steering.tasks import Arrays, Task
 from fdi_keras.compression.deepiot import compress_by_deepiot
+from fdi_keras.compression.distillation import Lesson, lesson
 from fdi_keras.compression.importance import Ranking, importance_by
+from fdi_keras.compression.recipe import STEERING
 from fdi_keras.compression.thinning import thin_to_time
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
 from fdi_keras.networks import find_channel_spaces, read_graph
 from fdi_keras.profile import DeviceProfile
 from fdi_keras.profile.counted import counting_profile
 
-#: Share of the epochs in which something is searched or steered; the rest fine-tunes.
+#: Share of the epochs in which a compressor network is trained; the rest fine-tunes. Gates get as many as ours.
 SEARCHING = 0.4
 
 #: A network is on target within this share; so many are tried.
@@ -55,9 +57,10 @@ class Case:
     seed: int
     ours: Callable[[], keras.Model | None]
 
-    @property
-    def searching(self) -> int:
-        return round(SEARCHING * self.task.compress)
+    def epochs(self, share: float) -> tuple[int, int]:
+        """A share of the epochs, and the rest of them."""
+        first = max(round(share * self.task.compress), 1)
+        return first, self.task.compress - first
 
 
 def steered(case: Case) -> keras.Model:
@@ -119,6 +122,14 @@ def l1(case: Case) -> keras.Model:
     return _ranked(case, "l1")
 
 
+def taught_l1(case: Case) -> keras.Model:
+    """The same, and the teacher and the mixtures of this library's recipe: what its widths add to them."""
+    arguments = keras.saving.deserialize_keras_object(case.network.get_compile_config())
+    found = lesson(case.network, *case.data, arguments["loss"], case.task.batch, case.task.compress)
+    assert isinstance(found, Lesson)
+    return _ranked(case, "l1", found)
+
+
 def l2(case: Case) -> keras.Model:
     """Every space narrowed alike, to the filters of largest L2 norm."""
     return _ranked(case, "l2")
@@ -142,6 +153,7 @@ METHODS: dict[str, Callable[[Case], keras.Model]] = {
         multiples_of_8,
         random_channels,
         l1,
+        taught_l1,
         l2,
         scale,
     )
@@ -149,12 +161,13 @@ METHODS: dict[str, Callable[[Case], keras.Model]] = {
 
 
 def _deepiot(case: Case, cost: DeviceProfile) -> keras.Model:
+    searching, tuning = case.epochs(SEARCHING)
     searched = compress_by_deepiot(
-        case.network, cost, _cost_of_uniform(case, cost), case.data, case.searching,
+        case.network, cost, _cost_of_uniform(case, cost), case.data, searching,
         batch_size=case.task.batch, seed=case.seed, report=None,
         fits=lambda network: _time(network) <= case.target_ms * (1 + NEAR),
     )  # fmt: skip
-    return tuned(searched, case, case.task.compress - case.searching)
+    return tuned(searched, case, tuning)
 
 
 def steered_gates(case: Case, cost: DeviceProfile) -> fdi.PrunableModel:
@@ -164,7 +177,7 @@ def steered_gates(case: Case, cost: DeviceProfile) -> fdi.PrunableModel:
     wanted = min(_cost_of_uniform(case, cost), 0.98 * start)
     arguments = keras.saving.deserialize_keras_object(case.network.get_compile_config())
     gated.compile(**arguments, regularizer=fdi.LatencyRegularizer(cost, target_ms=wanted))
-    gated.fit(*case.data, case.task.batch, epochs=case.searching, verbose=0)
+    gated.fit(*case.data, case.task.batch, epochs=case.epochs(STEERING)[0], verbose=0)
     return gated
 
 
@@ -183,10 +196,10 @@ def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
             else pruned
         )
 
-    return tuned(_on_target(build, case.target_ms), case, case.task.compress - case.searching)
+    return tuned(_on_target(build, case.target_ms), case, case.epochs(STEERING)[1])
 
 
-def _ranked(case: Case, criterion: str) -> keras.Model:
+def _ranked(case: Case, criterion: str, taught: Lesson | None = None) -> keras.Model:
     graph = read_graph(case.network)
     spaces = find_channel_spaces(graph)
     ranking = Ranking.of(importance_by(criterion, graph, spaces, {}, case.seed))
@@ -198,7 +211,7 @@ def _ranked(case: Case, criterion: str) -> keras.Model:
         }
         return fdi.apply_widths(case.network, kept)
 
-    return tuned(_on_target(build, case.target_ms), case, case.task.compress)
+    return tuned(_on_target(build, case.target_ms), case, case.task.compress, taught)
 
 
 def _on_target(build: Callable[[float], keras.Model | None], target_ms: float) -> keras.Model:
@@ -226,20 +239,25 @@ def _cost_of_uniform(case: Case, cost: DeviceProfile) -> float:
     return fdi.predict_latency(thin, cost).total_ms
 
 
-def _trained(network: keras.Model, case: Case, epochs: int) -> keras.Model:
-    network.compile(**keras.saving.deserialize_keras_object(case.network.get_compile_config()))
+def _trained(network: keras.Model, case: Case, epochs: int, taught: Lesson | None = None) -> keras.Model:
+    arguments = keras.saving.deserialize_keras_object(case.network.get_compile_config())
+    examples, batch = case.data, case.task.batch
+    if taught is not None:
+        arguments |= {"loss": taught.loss, "metrics": None}
+        examples, batch = taught.examples, None
+    network.compile(**arguments)
     rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
     schedule = keras.callbacks.LearningRateScheduler(
         lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / epochs)
     )
-    network.fit(*case.data, case.task.batch, epochs=epochs, verbose=0, callbacks=[schedule])
+    network.fit(*examples, batch_size=batch, epochs=epochs, verbose=0, callbacks=[schedule])
     return network
 
 
-def tuned(network: keras.Model, case: Case, epochs: int) -> keras.Model:
+def tuned(network: keras.Model, case: Case, epochs: int, taught: Lesson | None = None) -> keras.Model:
     """A cut network, trained on."""
     estimate_statistics(network, case.data[0], case.task.batch)
-    return _trained(network, case, epochs)
+    return _trained(network, case, epochs, taught)
 
 
 def _time(network: keras.Model) -> float:

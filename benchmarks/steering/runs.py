@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 def run(settings: Settings) -> list[Row]:
     rows = []
     for name in settings.tasks:
-        task = (TASKS | QUICK_TASKS)[name]
         for method in settings.methods:
             runs: list[dict[str, Any]] = []
-            while (share := next_share(runs, settings.shares or task.shares)) is not None:
+            while (share := next_share(runs, _ladder(settings, name, method))) is not None:
                 for seed in settings.seeds:
                     path = settings.work / f"{name}-{seed}-{share:g}-{method}.json"
                     if not path.exists():
@@ -33,6 +32,17 @@ def run(settings: Settings) -> list[Row]:
                     runs.append(json.loads(path.read_text()))
             rows += [_row(found) for found in runs]
     return rows
+
+
+def _ladder(settings: Settings, name: str, method: str) -> list[float]:
+    """The shares that may be tried; what trains our networks from scratch needs to have them."""
+    ladder = settings.shares or (TASKS | QUICK_TASKS)[name].shares
+    return [
+        share
+        for share in ladder
+        if method != "found_from_scratch"
+        or all((settings.work / f"{name}-{seed}-{share:g}-steered.keras").exists() for seed in settings.seeds)
+    ]
 
 
 def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float | None:
@@ -44,7 +54,7 @@ def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float
     """
     tried = {run["share"] for run in runs} & set(ladder)
     if not tried:
-        return ladder[min(1, len(ladder) - 1)]
+        return ladder[min(1, len(ladder) - 1)] if ladder else None
     narrowest, widest = ladder.index(min(tried)), ladder.index(max(tried))
     if not is_lost(runs, ladder[narrowest]):
         return ladder[narrowest + 1] if narrowest + 1 < len(ladder) else None

@@ -20,6 +20,9 @@ NEAR = 0.05
 
 OURS, DEEPIOT = "steered", "deepiot_by_size"
 
+#: Part of ours, to tell apart what it owes to what; no opponents.
+ABLATIONS = ("taught_l1",)
+
 
 def run(settings: Settings) -> list[Row]:
     rows = _rows(settings)
@@ -51,7 +54,7 @@ def _rows(settings: Settings) -> list[Row]:
         ours = known.get(OURS, 1.0)
         if DEEPIOT in settings.methods:
             further.append(1 - ours / known.get(DEEPIOT, 1.0))
-        others = [share for method, share in known.items() if method not in (OURS, "found_from_scratch")]
+        others = [share for method, share in known.items() if method not in (OURS, *ABLATIONS)]
         against_best.append(1 - ours / min(others, default=1.0))
     if further:
         rows.append(

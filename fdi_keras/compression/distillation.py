@@ -21,7 +21,7 @@ ops = keras.ops
 SHARE, TEMPERATURE = 0.5, 3.0
 
 #: Share of the examples that stay unmixed, and so many mixtures of each, one an epoch, in turn (our choice).
-UNMIXED, MIXTURES = 0.5, 8
+UNMIXED, MIXTURES = 0.5, 4
 
 #: Bytes of what the teacher says, of all mixtures: outputs of many numbers get fewer (our choice).
 MOST_BYTES = 2**30

@@ -37,7 +37,7 @@ from fdi_keras.profile import DeviceProfile, load_profile
 from fdi_keras.profile.files import write_atomically
 
 #: Share of the epochs in which the gates are trained.
-STEERING = 0.4
+STEERING = 0.2
 
 #: Seconds of timing for each network at the end, and for one whose widths are still looked for.
 MEASURE_S, TRY_S = 1.0, 0.5
