@@ -20,7 +20,8 @@ import argparse
 import json
 import math
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def main() -> None:
         draw_learning(reports["execution_time"])
     if "memory_study" in reports:
         draw_memory(reports["memory_study"])
+    if "steering" in reports:
+        fill_in(DOCS / "method.md", "steering", steering_table(reports["steering"]))
     if reports:
         (DOCS / "results.md").write_text(results_page(reports))
         fill_in(README, "results", short_results(reports))
@@ -454,6 +457,46 @@ def opponents_table(report: dict[str, Any]) -> list[str]:
         "",
         *table(("kind", "measurements", "this model", "form paper", *others), rows),
     ]
+
+
+def steering_table(report: dict[str, Any]) -> str:
+    """What every method keeps at which measured time, and the least time at which it loses half a point at most."""
+    sys.path.insert(0, str(DOCS.parent))  # benchmarks are no part of what is installed
+    from benchmarks.steering.verdicts import least_time
+
+    runs = [row["details"] for row in report["rows"] if row["part"] == "1" and "accuracy" in row["details"]]
+    tasks, methods = (list(dict.fromkeys(run[key] for run in runs)) for key in ("task", "method"))
+    before = {task: _mean(run["start_accuracy"] for run in runs if run["task"] == task) for task in tasks}
+    rows = []
+    for method in methods:
+        cells = []
+        for task in tasks:
+            mine = [run for run in runs if (run["task"], run["method"]) == (task, method)]
+            points = []
+            for share in sorted({run["share"] for run in mine}, reverse=True):
+                here = [run for run in mine if run["share"] == share]
+                gained = [100 * (run["accuracy"] - run["start_accuracy"]) for run in here]
+                spread = f" ({min(gained):+.1f} to {max(gained):+.1f})" if len(here) > 1 else ""
+                took = _mean(run["measured_ms"] / run["start_ms"] for run in here)
+                points.append(f"{_mean(gained):+.1f}{spread} at {took:.3f}")
+            least = least_time(mine)
+            told = "" if not mine else "none: " if least is None else f"**{least:.3f}**: "
+            cells.append(told + "; ".join(points))
+        rows.append([method.replace("_", " "), *cells])
+    head = ["", *(f"{task}, {before[task]:.1%} before" for task in tasks)]
+    seeds = len({run["seed"] for run in runs})
+    told = (
+        f"Measured on {report['date']}, {report['machine']}, {seeds} seed{'s' if seeds > 1 else ''}. Bold: the least "
+        "share of the uncompressed network's measured time at which at most half a point of accuracy is lost "
+        "(between two points along the logarithm of the time; none: more is lost at every share that was tried). Then "
+        "the points of accuracy gained or lost at each share."
+    )
+    return "\n".join([told, "", *table(head, rows)])
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
 
 
 def short_results(reports: dict[str, Any]) -> str:

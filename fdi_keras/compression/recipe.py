@@ -261,6 +261,7 @@ class _Run:
 
     def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
         """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
+        shapes: list[Any] = []
         for left in reversed(range(TRIES)):
             try:
                 pruned, grown = self._narrowed(gated, self._predicted_limits())
@@ -279,7 +280,9 @@ class _Run:
                 budget.what == "file_mb" and amount > budget.limit
                 for amount, budget in zip(took, self.limits, strict=True)
             )
-            if not left or not self._is_measured or (abs(most - 1) <= ON_TARGET and not exceeded):
+            before, shapes = shapes, [weight.shape for weight in grown.weights]
+            done = abs(most - 1) <= ON_TARGET and not exceeded
+            if done or not left or not self._is_measured or shapes == before:
                 break
             told = ", ".join(map(str, self._predicted_limits()))
             self.report(f"it takes {self._listed(took)}: other widths, for {told} predicted")
