@@ -90,11 +90,11 @@ def _deepsense() -> Any:
     from keras import layers
 
     x = signal = keras.Input((128, 6))
-    # Each step of a loop costs something however narrow it is: four strides leave 8 of them.
+    # However narrow it is, a step of a loop takes some time: there are few of them, and wide ones.
     for _ in range(4):
         x = layers.ReLU()(layers.BatchNormalization()(layers.Conv1D(128, 5, 2, "same", use_bias=False)(x)))
-    x = layers.GRU(192, return_sequences=True)(x)
-    x = layers.Dropout(0.3)(layers.GRU(192)(x))
+    x = layers.GRU(320, return_sequences=True)(x)
+    x = layers.Dropout(0.3)(layers.GRU(320)(x))
     return _compiled(signal, layers.Dense(6, "softmax")(x), "deepsense_like", 1e-3)
 
 
@@ -105,8 +105,8 @@ def _speech() -> Any:
     x = sound = keras.Input((49, 40))
     for _ in range(2):
         x = layers.ReLU()(layers.BatchNormalization()(layers.Conv1D(192, 3, 2, "same", use_bias=False)(x)))
-    x = layers.LSTM(256, return_sequences=True)(x)
-    x = layers.Dropout(0.3)(layers.LSTM(192)(x))
+    x = layers.LSTM(320, return_sequences=True)(x)
+    x = layers.Dropout(0.3)(layers.LSTM(256)(x))
     return _compiled(sound, layers.Dense(10, "softmax")(x), "speech_lstm", 1e-3)
 
 

@@ -47,6 +47,8 @@ LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
 @click.option("--budget", "budgets", multiple=True, metavar="TEXT",
               help="A further limit: '5 ms on PROFILE', '12 mJ on PROFILE', '2 MB file' or '1.5 MB memory'; "
                    "any number of them.")  # fmt: skip
+@click.option("--mixtures/--no-mixtures", default=True, show_default=True,
+              help="Whether means of two examples are taught as well.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
               help="For what comes of it.  [default: NAME-compressed beside the source]")  # fmt: skip
 @click.option(
@@ -63,6 +65,7 @@ def compress(
     batch_size: int,
     device: str,
     budgets: tuple[str, ...],
+    mixtures: bool,
     out: Path | None,
     session: str | None,
     as_json: bool,
@@ -106,6 +109,7 @@ def compress(
                 batch_size=batch_size,
                 device=None if device == "none" else device,
                 budgets=with_limits,
+                mixtures=mixtures,
                 folder=folder if sweep is None else folder / f"{wanted:g}ms",
                 session=session or source.stem,
                 report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),

@@ -59,7 +59,7 @@ def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epo
         x, y: arrays, examples first.
         loss: as given to ``compile``.
         batch_size: of the lesson.
-        epochs: for which it shall last: no more mixtures are made.
+        epochs: for which it shall last: no more mixtures are made; 0 for none at all.
 
     Returns:
         The lesson, or why there can be none.
@@ -73,9 +73,11 @@ def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epo
         said = np.asarray(teacher.predict(x, batch_size=batch_size, verbose=0), "float32")
         labels = np.asarray(y, "float32").reshape(said.shape)
         return Lesson((x, (1 - SHARE) * labels + SHARE * said), loss, True)
-    shape = tuple(teacher.output_shape[1:])
+    shape: Any = tuple(teacher.outputs[0].shape[1:])
     labels = np.asarray(y, "float32") if name == CLASSES[1] else _one_hot(y, shape[-1])
-    if labels.shape[1:] != shape:
+    if labels.ndim != 1 + len(shape) or any(
+        size not in (None, own) for size, own in zip(shape, labels.shape[1:], strict=True)
+    ):
         return f"its outputs have shape {shape}, the labels {labels.shape[1:]}"
     logits = bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
     taught = TaughtLoss(shape[-1], logits)
@@ -94,7 +96,7 @@ class TaughtExamples(keras.utils.PyDataset):
         labels: ``(examples, ..., classes)``, one-hot.
         loss: that targets are for.
         batch_size: examples of a batch.
-        epochs: no more mixtures are made.
+        epochs: no more mixtures are made; 0 for none at all.
     """
 
     def __init__(
@@ -103,26 +105,13 @@ class TaughtExamples(keras.utils.PyDataset):
         super().__init__()
         self.x = keras.tree.map_structure(np.asarray, x)
         self.labels, self.batch_size, self.epoch = labels, batch_size, 0
-        mixable = all(np.issubdtype(part.dtype, np.floating) for part in keras.tree.flatten(self.x))
-        # As Keras's own shuffling, and reproducible with keras.utils.set_random_seed.
+        # As Keras's own shuffling, reproducible with keras.utils.set_random_seed.
         self._rng = np.random.default_rng(np.random.randint(2**31))
-        count = len(labels)
-        self._mixtures = []
-        most = max(MOST_BYTES // labels.nbytes, 1)
-        for _ in range(min(MIXTURES, epochs, most) if mixable else 1):
-            weight = np.where(self._rng.random(count) < UNMIXED, 1.0, self._rng.random(count)).astype(
-                "float32"
-            )
-            partner = self._rng.permutation(count)
-            mixture = _Mixture(
-                partner, weight if mixable else np.ones(count, "float32"), np.zeros_like(labels)
-            )
-            for start in range(0, count, ASKED_AT_ONCE):
-                part = np.arange(start, min(start + ASKED_AT_ONCE, count))
-                said = np.asarray(teacher.predict_on_batch(self._inputs(mixture, part)), "float32")
-                mixture.said[part] = _softened(said if loss.from_logits else np.log(np.maximum(said, LEAST)))
-            self._mixtures.append(mixture)
-        self._order = self._rng.permutation(count)
+        are_numbers = all(np.issubdtype(part.dtype, np.floating) for part in keras.tree.flatten(self.x))
+        most = min(MIXTURES, epochs, max(MOST_BYTES // labels.nbytes, 1)) if are_numbers else 0
+        unmixed = [UNMIXED] * most or [1.0]
+        self._mixtures = [self._heard(self._mixture(share), teacher, loss) for share in unmixed]
+        self._order = self._rng.permutation(len(labels))
 
     def __len__(self) -> int:
         return math.ceil(len(self.labels) / self.batch_size)
@@ -136,6 +125,19 @@ class TaughtExamples(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
         self._order = self._rng.permutation(len(self.labels))
+
+    def _mixture(self, unmixed: float) -> _Mixture:
+        count = len(self.labels)
+        weight = np.where(self._rng.random(count) < unmixed, 1.0, self._rng.random(count))
+        return _Mixture(self._rng.permutation(count), weight.astype("float32"), np.zeros_like(self.labels))
+
+    def _heard(self, mixture: _Mixture, teacher: keras.Model, loss: TaughtLoss) -> _Mixture:
+        """The mixture with what the teacher says of it."""
+        for start in range(0, len(self.labels), ASKED_AT_ONCE):
+            part = np.arange(start, min(start + ASKED_AT_ONCE, len(self.labels)))
+            said = np.asarray(teacher.predict_on_batch(self._inputs(mixture, part)), "float32")
+            mixture.said[part] = _softened(said if loss.from_logits else np.log(np.maximum(said, LEAST)))
+        return mixture
 
     def _inputs(self, mixture: _Mixture, chosen: np.ndarray) -> Any:
         return keras.tree.map_structure(lambda part: _mean(part, mixture, chosen), self.x)

@@ -96,6 +96,7 @@ def compress(
     batch_size: int = 32,
     device: str | None = "local",
     budgets: Budget | Sequence[Budget] = (),
+    mixtures: bool = True,
     folder: str | os.PathLike[str] | None = None,
     session: str | None = None,
     report: Callable[[str], None] = print,
@@ -117,6 +118,8 @@ def compress(
         device: times what is pruned and every stage, as ``fdi devices`` lists it; ``None`` for none.
         budgets: further limits that have to be kept, such as the latency on another device. A latency is timed
             where its budget names a device, a file is measured; energy and memory are predicted.
+        mixtures: whether the teacher is asked about weighted means of two examples as well. False where such means
+            are no inputs that a network could have, as of numbers that stand for words.
         folder: gets every stage as ``.keras``, the last one as ``.tflite``, and ``result.json``. A
             run that was stopped goes on in its folder: what is done stays done.
         session: name under which the dashboard shows it.
@@ -148,7 +151,9 @@ def compress(
     for unmeasured in profiles_of(limits[1:]):
         if unmeasured.caution:
             report(f"caution: profile {unmeasured.name!r} is {unmeasured.caution}")
-    run = _Run(model, checked_budgets(limits), data, epochs, validation_data, batch_size, session, report)
+    run = _Run(
+        model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, session, report
+    )
     run.begin(folder)
     return run.carry_out()
 
@@ -162,6 +167,7 @@ class _Run:
         epochs: int,
         validation_data: Any,
         batch_size: int,
+        mixtures: bool,
         session: str | None,
         report: Callable[[str], None],
     ):
@@ -170,7 +176,7 @@ class _Run:
         self.model, self.limits = model, list(limits)
         self.profile, self.target_ms, self.device = first.profile, first.limit, first.device
         self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
-        self.session, self.report = session, report
+        self.mixtures, self.session, self.report = mixtures, session, report
         self.steering = min(max(round(STEERING * epochs), 1), epochs - 1)
         self.tuning = epochs - self.steering
         self.folder: Path | None = None
@@ -235,8 +241,9 @@ class _Run:
         if not _are_arrays(self.data):
             self.report("nobody teaches: the data are no arrays (x, y)")
             return
-        longest = max(self.steering, self.tuning)
-        found = lesson(self.model, *self.data, self._compiling()["loss"], self.batch_size, longest)
+        (x, y), loss = self.data, self._compiling()["loss"]
+        longest = max(self.steering, self.tuning) if self.mixtures else 0
+        found = lesson(self.model, x, y, loss, self.batch_size, longest)
         if isinstance(found, str):
             self.report(f"nobody teaches: {found}")
         else:

@@ -167,6 +167,8 @@ def test_a_lesson_is_labels_and_what_the_teacher_says(trained):
         mixed += (~whole).sum()
         examples.on_epoch_end()
     assert 0.3 < mixed / 96 < 0.7
+    [unmixed] = lesson(trained, x, y, trained.loss, 32, epochs=0).examples
+    assert all((x == image).all((1, 2, 3)).any() for image in unmixed[0][0])
     # Whole numbers, such as of words, are not mixed.
     words = np.arange(12).reshape(6, 2)
     embedded = keras.Sequential([L.Input((2,)), L.Embedding(12, 3), L.Flatten(), L.Dense(3, "softmax")])
