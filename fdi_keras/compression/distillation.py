@@ -75,9 +75,11 @@ def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epo
         return Lesson((x, (1 - SHARE) * labels + SHARE * said), loss, True)
     shape: Any = tuple(teacher.outputs[0].shape[1:])
     labels = np.asarray(y, "float32") if name == CLASSES[1] else _one_hot(y, shape[-1])
-    known = [size or own for size, own in zip(shape, labels.shape[1:], strict=False)]
-    if list(labels.shape[1:]) != known or len(shape) != len(known):
-        return f"its outputs have shape {shape}, the labels {labels.shape[1:]}"
+    sizes: Any = labels.shape[1:]
+    if len(sizes) != len(shape) or any(
+        size not in (None, own) for size, own in zip(shape, sizes, strict=True)
+    ):
+        return f"its outputs have shape {shape}, the labels {sizes}"
     logits = bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
     taught = TaughtLoss(shape[-1], logits)
     return Lesson((TaughtExamples(teacher, x, labels, taught, batch_size, epochs),), taught, False)
