@@ -9,6 +9,7 @@ from them, 3 growth.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         work = work / "quick"
         work.mkdir(exist_ok=True)
     if options.again:
-        for path in work.glob("*-*-*.json"):
-            path.unlink()
+        for path in work.glob("*-*-*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     return Settings(work, options.data, options.profile, methods=methods, **chosen)
 
 

@@ -7,9 +7,11 @@ timing on this computer.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -46,7 +48,7 @@ class Case:
         profile: of this computer.
         target_ms: measured time to come to.
         seed: of everything random.
-        ours: loads the network that :func:`steered` has found for this case, or None.
+        folder: of :func:`steered` for this case: every stage, and what a run that was stopped goes on with.
     """
 
     task: Task
@@ -55,7 +57,7 @@ class Case:
     profile: DeviceProfile
     target_ms: float
     seed: int
-    ours: Callable[[], keras.Model | None]
+    folder: Path
 
     def epochs(self, share: float) -> tuple[int, int]:
         """A share of the epochs, and the rest of them."""
@@ -64,19 +66,19 @@ class Case:
 
 
 def steered(case: Case) -> keras.Model:
-    """This library's recipe."""
+    """This library's recipe; one that was stopped goes on to the target that it had."""
+    begun = case.folder / "run.json"
+    target_ms = json.loads(begun.read_text())["target_ms"] if begun.exists() else case.target_ms
     result = fdi.compress(
-        case.network, case.profile, case.target_ms, case.data, case.task.compress,
-        batch_size=case.task.batch, report=lambda _: None,
+        case.network, case.profile, target_ms, case.data, case.task.compress,
+        batch_size=case.task.batch, folder=case.folder, report=lambda _: None,
     )  # fmt: skip
     return result.model
 
 
 def found_from_scratch(case: Case) -> keras.Model:
     """The widths that the recipe found, trained from scratch."""
-    found = case.ours()
-    if found is None:
-        raise LookupError("run the method 'steered' first")
+    found = keras.models.load_model(case.folder / "fine-tuned.keras")
     return _trained(keras.models.clone_model(found), case, case.task.train + case.task.compress)
 
 

@@ -41,8 +41,15 @@ def _ladder(settings: Settings, name: str, method: str) -> list[float]:
         share
         for share in ladder
         if method != "found_from_scratch"
-        or all((settings.work / f"{name}-{seed}-{share:g}-steered.keras").exists() for seed in settings.seeds)
+        or all(
+            (_folder(settings, name, seed, share) / "fine-tuned.keras").exists() for seed in settings.seeds
+        )
     ]
+
+
+def _folder(settings: Settings, name: str, seed: int, share: float) -> Path:
+    """Of what :func:`~benchmarks.steering.methods.steered` does."""
+    return settings.work / f"{name}-{seed}-{share:g}-stages"
 
 
 def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float | None:
@@ -114,20 +121,16 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
 
 def case_of(settings: Settings, name: str, seed: int, share: float) -> tuple[Case, Arrays]:
     """What methods are given, and what to test on."""
-    import keras
-
     import fdi_keras as fdi
     from benchmarks.steering.methods import Case
 
     task = (TASKS | QUICK_TASKS)[name]
     learn, test = task.load(settings.data)
     network = _uncompressed(settings, name, task, seed, learn)
-    ours = settings.work / f"{name}-{seed}-{share:g}-steered.keras"
     start_ms = fdi.measure_latency(network).median_ms
     profile = fdi.load_profile(settings.profile)
     case = Case(
-        task, network, learn, profile, share * start_ms, seed,
-        lambda: keras.models.load_model(ours) if ours.exists() else None,
+        task, network, learn, profile, share * start_ms, seed, _folder(settings, name, seed, share)
     )  # fmt: skip
     return case, test
 

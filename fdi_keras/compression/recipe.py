@@ -228,10 +228,14 @@ class _Run:
         )
         for amount, budget in zip(took[1:], self.limits[1:], strict=True):
             self.report(f"and from {amount:.4g} {budget.unit} to {budget}")
-        self._teach()
-        gated = self._steered()
-        pruned, grown = self._on_target(gated)
-        tuned = self._tuned(grown)
+        pruned, grown, tuned = map(self._kept, ("pruned", "grown", "fine-tuned"))
+        if pruned is None or grown is None or tuned is None:
+            self._teach()
+            if pruned is None or grown is None:
+                pruned, grown = self._on_target(self._steered())
+            tuned = self._tuned(grown)
+        else:
+            self.report("all training was done before")
         networks = {"original": self.model, "pruned": pruned, "grown": grown, "fine-tuned": tuned}
         return Compressed(tuned, self._stages(networks), self.folder)
 

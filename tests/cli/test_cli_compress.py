@@ -52,7 +52,7 @@ def test_a_script_and_a_model(fdi, script, small_profile, target, tmp_path):
         "--out", tmp_path / "o",
     )  # fmt: skip
     assert answer.status == 0, answer.err
-    assert "fine-tuning 2/2" in answer.err
+    assert "fine-tuning 3/3" in answer.err
     assert "fine-tuned" in answer.out
     small = keras.models.load_model(tmp_path / "o" / "fine-tuned.keras")
     assert small.count_params() < document["stages"][0]["parameters"]

@@ -71,8 +71,8 @@ def test_the_target_is_met_and_little_is_lost(trained, profile, tmp_path):
     assert not any(type(layer).__module__.startswith("fdi") for layer in result.model.layers)
     for before, after in zip(weights, trained.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
-    assert any("steering 4/4" in text for text in said)
-    assert any("fine-tuning 6/6" in text for text in said)
+    assert any("steering 2/2" in text for text in said)
+    assert any("fine-tuning 8/8" in text for text in said)
     kept = json.loads((tmp_path / "run" / "result.json").read_text())
     assert kept["stages"][-1]["widths"] == tuned.widths
     again = keras.models.load_model(tmp_path / "run" / "fine-tuned.keras")
@@ -96,15 +96,26 @@ def test_what_was_stopped_goes_on(trained, profile, tmp_path, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         run(stopping)
-    first = keras.models.load_model(tmp_path / "gated.keras")
+    first, grown = (keras.models.load_model(tmp_path / f"{name}.keras") for name in ("gated", "grown"))
     said.clear()
     result = run(said.append)
-    assert "steering was done before" in said
     assert not any(text.startswith(("steering 1/", "fine-tuning 1/")) for text in said)
     assert result.stages[-1].predicted_ms <= goal * (1 + 1e-6)
     second = keras.models.load_model(tmp_path / "gated.keras")
     for name, gate in first.gates.items():
         np.testing.assert_array_equal(gate.values(), second.gates[name].values())
+    assert [w.shape for w in grown.weights] == [w.shape for w in result.model.weights]
+    # Of what is finished nothing is trained again.
+    said.clear()
+    again = run(said.append)
+    assert "all training was done before" in said
+    assert not any(text.startswith(("steering ", "fine-tuning ")) for text in said)
+    for one, other in zip(again.model.get_weights(), result.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    (tmp_path / "grown.keras").unlink()
+    (tmp_path / "fine-tuned.keras").unlink()
+    run(said.append)
+    assert "steering was done before" in said
     with pytest.raises(UsageError, match=r"another run \(target_ms"):
         fdi.compress(trained, profile, 2 * goal, stripes(), 6, device=None, folder=tmp_path)
 
