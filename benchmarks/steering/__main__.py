@@ -52,8 +52,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         work = work / "quick"
         work.mkdir(exist_ok=True)
     if options.again:
-        for path in work.glob("*-*-*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder in work.glob("*-stages"):
+            shutil.rmtree(folder)
+        for path in work.glob("*-*-*.json"):
+            path.unlink()
     return Settings(work, options.data, options.profile, methods=methods, **chosen)
 
 
