@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,7 @@ class _Run:
         self.lesson: Lesson | None = None
         # What is predicted is worth as much in truth as the networks measured so far show.
         self.scales = [1.0] * len(self.limits)
+        self.first_ms: dict[str, float] = {}
 
     def begin(self, folder: str | os.PathLike[str] | None) -> None:
         """Take a folder, a new one or that of the same run."""
@@ -331,12 +333,27 @@ class _Run:
         return plan.amounts(plan.full_widths)
 
     def _measured(self, network: keras.Model, budget: Budget, seconds: float) -> float | None:
-        """What a network takes in truth, None where that is only predicted."""
+        """What a network takes in truth, None where that is only predicted.
+
+        A device gets slower and faster while others are trained. Networks are therefore timed in turns with the
+        original, and the original's first time is what all of them are told in.
+        """
         if budget.what == "file_mb":
             return len(export_litert(network)) / 1e6
         if budget.device is None:
             return None
-        return measure_interleaved([network], budget.device, seconds=seconds)[0].median_ms
+        if network is self.model:
+            [took] = measure_interleaved(
+                [network], budget.device, seconds=seconds, contents=[self._original_file]
+            )
+            return self.first_ms.setdefault(budget.device, took.median_ms)
+        pair, contents = [self.model, network], [self._original_file, export_litert(network)]
+        original, took = measure_interleaved(pair, budget.device, seconds=seconds, contents=contents)
+        return took.median_ms / original.median_ms * self.first_ms[budget.device]
+
+    @cached_property
+    def _original_file(self) -> bytes:
+        return export_litert(self.model)
 
     @property
     def _is_measured(self) -> bool:
