@@ -44,11 +44,13 @@ class Lesson(NamedTuple):
         examples: what ``fit`` takes, as its arguments: ``(x, y)`` or a dataset.
         loss: for ``compile``.
         scores_labels: whether metrics of the labels can read the targets.
+        is_mixed: whether some of the examples are mixtures of two.
     """
 
     examples: tuple[Any, ...]
     loss: Any
     scores_labels: bool
+    is_mixed: bool = False
 
 
 def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epochs: int) -> Lesson | str:
@@ -82,7 +84,8 @@ def lesson(teacher: keras.Model, x: Any, y: Any, loss: Any, batch_size: int, epo
         return f"its outputs have shape {shape}, the labels {sizes}"
     logits = bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
     taught = TaughtLoss(shape[-1], logits)
-    return Lesson((TaughtExamples(teacher, x, labels, taught, batch_size, epochs),), taught, False)
+    examples = TaughtExamples(teacher, x, labels, taught, batch_size, epochs)
+    return Lesson((examples,), taught, False, examples.is_mixed)
 
 
 class TaughtExamples(keras.utils.PyDataset):
@@ -110,6 +113,7 @@ class TaughtExamples(keras.utils.PyDataset):
         self._rng = np.random.default_rng(np.random.randint(2**31))
         are_numbers = all(np.issubdtype(part.dtype, np.floating) for part in keras.tree.flatten(self.x))
         most = min(MIXTURES, epochs, max(MOST_BYTES // labels.nbytes, 1)) if are_numbers else 0
+        self.is_mixed = most > 0
         unmixed = [UNMIXED] * most or [1.0]
         self._mixtures = [self._heard(self._mixture(share), teacher, loss) for share in unmixed]
         self._order = self._rng.permutation(len(labels))

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
-from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
+from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
 from fdi_keras.errors import StorageError, TargetError, UsageError
 from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
@@ -373,7 +374,11 @@ class _Run:
         schedule = keras.callbacks.LearningRateScheduler(
             lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / self.tuning)
         )
-        self._fit(tuned, self.tuning, "fine-tuning", [schedule])
+        # A smaller network has less to lose by heart, and mixtures of examples make up for dropout.
+        with without_dropout(tuned) if self.lesson and self.lesson.is_mixed else nullcontext() as dropped:
+            if dropped:
+                self.report("dropout is left out of fine-tuning: mixtures of examples take its place")
+            self._fit(tuned, self.tuning, "fine-tuning", [schedule])
         tuned.compile(**self._compiling())
         tuned.optimizer.build(tuned.trainable_variables)  # or Keras finds its file incomplete
         self._keep(tuned, "fine-tuned")

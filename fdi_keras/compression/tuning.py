@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -14,6 +16,16 @@ WARM_UP = 0.1
 #: Batches from which statistics of batch normalization are estimated anew.
 STATISTICS_BATCHES = 50
 
+#: Layers that drop or blur activations at random, by their ``rate``.
+DROPOUT = (
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+
 
 def rising_and_falling(progress: float) -> float:
     """Learning rate as a share of the highest: it rises in the first tenth, then falls along a cosine.
@@ -24,6 +36,23 @@ def rising_and_falling(progress: float) -> float:
     if progress < WARM_UP:
         return progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+@contextmanager
+def without_dropout(model: keras.Model) -> Iterator[bool]:
+    """Layers that drop activations at random let all of them pass meanwhile. Yields whether there are any.
+
+    Functions that were compiled for training before or meanwhile keep what they were compiled with.
+    """
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, DROPOUT) and layer.rate > 0]
+    rates = [layer.rate for layer in layers]
+    try:
+        for layer in layers:
+            layer.rate = 0.0
+        yield bool(layers)
+    finally:
+        for layer, rate in zip(layers, rates, strict=True):
+            layer.rate = rate
 
 
 def estimate_statistics(model: keras.Model, x: Any, batch_size: int) -> None:

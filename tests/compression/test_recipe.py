@@ -9,7 +9,7 @@ from synthetic_devices import leaf, model_of, profile_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.distillation import SHARE, TaughtAccuracy, TaughtLoss, lesson
-from fdi_keras.compression.tuning import estimate_statistics
+from fdi_keras.compression.tuning import estimate_statistics, without_dropout
 from fdi_keras.errors import TrainingDivergedError, UsageError
 from fdi_keras.operators import KINDS
 
@@ -221,6 +221,35 @@ def test_labels_in_other_forms_are_the_same_lesson(trained):
     np.testing.assert_array_equal(told(y[:, None], trained.loss), expected)
     assert "labels" in lesson(trained, x, onehot[:, :2], "categorical_crossentropy", 32, 1)
     assert "cosine" in lesson(trained, x, y, keras.losses.CosineSimilarity(), 32, 1)
+
+
+def test_dropout_rests_while_mixtures_are_taught(profile):
+    keras.utils.set_random_seed(0)
+    x, y = stripes()
+    image = keras.Input(x.shape[1:])
+    z = L.Dropout(0.3)(L.Flatten()(L.Conv2D(16, 3, activation="relu")(image)))
+    model = keras.Model(image, L.Dense(3, "softmax")(z))
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, 50, epochs=2, verbose=0)
+    with without_dropout(model) as dropped:
+        assert dropped
+        np.testing.assert_array_equal(model(x[:4], training=True), model(x[:4], training=False))
+    assert np.abs(np.asarray(model(x[:4], training=True)) - np.asarray(model(x[:4]))).max() > 0.01
+    for mixtures in (True, False):
+        said = []
+        result = fdi.compress(
+            model,
+            profile,
+            half(model, profile),
+            (x, y),
+            2,
+            device=None,
+            mixtures=mixtures,
+            report=said.append,
+        )
+        assert any("dropout" in text for text in said) == mixtures
+        [dropout] = [layer for layer in result.model.layers if isinstance(layer, L.Dropout)]
+        assert dropout.rate == 0.3
 
 
 def test_statistics_are_those_of_the_data(trained):
