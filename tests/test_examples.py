@@ -33,6 +33,7 @@ def test_compress_digits(run_example):
     assert int(after[1].replace(",", "")) < int(before[1].replace(",", ""))
 
 
+@pytest.mark.untraced
 def test_profile_and_predict(run_example):
     last = run_example("profile_and_predict.py", "--side", "32").splitlines()[-1]
     assert "predicted" in last

@@ -21,6 +21,7 @@ def short(monkeypatch):
     monkeypatch.setattr(demo_network, "residual_network", two_stages)
 
 
+@pytest.mark.untraced
 def test_the_whole_job(fdi, tmp_path):
     folder = tmp_path / "demo"
     answer = fdi("demo", "--out", folder, "--minutes", "0.2", "--json")

@@ -23,6 +23,8 @@ from fdi_keras.errors import TrainingDivergedError, UnsupportedModelError, Usage
 L = keras.layers
 X, Y = data()
 
+pytestmark = pytest.mark.untraced
+
 
 def fit(model, **options):
     return model.fit(X, Y, verbose=0, **{"batch_size": 16, "epochs": 10, **options})

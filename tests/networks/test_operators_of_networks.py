@@ -103,6 +103,7 @@ FAMILIES_OF_APPLICATIONS = {
 }
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", FAMILIES_OF_APPLICATIONS)
 def test_families_of_applications(name):
     """The whole networks, all of them, are compared by ``python -m benchmarks.operators``."""
