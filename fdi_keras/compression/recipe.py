@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from fdi_keras.compression.budget_meter import BudgetMeter
 from fdi_keras.compression.callback import LatencyCallback
 from fdi_keras.compression.distillation import Lesson, TaughtAccuracy, lesson
 from fdi_keras.compression.gated_model import PrunableModel
@@ -28,7 +28,6 @@ from fdi_keras.compression.prune import prune
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
 from fdi_keras.errors import StorageError, TargetError, UsageError
-from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.export import export_litert
@@ -176,6 +175,7 @@ class _Run:
         first = limits[0]
         assert isinstance(first.profile, DeviceProfile)
         self.model, self.limits = model, list(limits)
+        self.meter = BudgetMeter(model, limits)
         self.profile, self.target_ms, self.device = first.profile, first.limit, first.device
         self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
         self.mixtures, self.session, self.report = mixtures, session, report
@@ -183,9 +183,6 @@ class _Run:
         self.tuning = epochs - self.steering
         self.folder: Path | None = None
         self.lesson: Lesson | None = None
-        # What is predicted is worth as much in truth as the networks measured so far show.
-        self.scales = [1.0] * len(self.limits)
-        self.first_ms: dict[str, float] = {}
 
     def begin(self, folder: str | os.PathLike[str] | None) -> None:
         """Take a folder, a new one or that of the same run."""
@@ -220,10 +217,10 @@ class _Run:
         self.folder = path
 
     def carry_out(self) -> Compressed:
-        took = self._compared(self.model, MEASURE_S)
+        took = self.meter.amounts(self.model, MEASURE_S)
         if all(amount <= budget.limit for amount, budget in zip(took, self.limits, strict=True)):
             raise UsageError(
-                f"{self.model.name!r} takes {self._listed(took)} already; a target must be below that."
+                f"{self.model.name!r} takes {self.meter.listed(took)} already; a target must be below that."
             )
         self.report(
             f"from {took[0]:.4g} ms to {self.target_ms:.4g} ms; "
@@ -262,7 +259,7 @@ class _Run:
             self.report("steering was done before")
             return kept
         gated = prunable(self.model)
-        limits = self._predicted_limits()
+        limits = self.meter.to_predict()
         regularizer: Regularizer
         if len(limits) == 1:
             regularizer = LatencyRegularizer(self.profile, target_ms=limits[0].limit)
@@ -278,16 +275,16 @@ class _Run:
         shapes: list[Any] = []
         for left in reversed(range(TRIES)):
             try:
-                pruned, grown = self._narrowed(gated, self._predicted_limits())
+                pruned, grown = self._narrowed(gated, self.meter.to_predict())
             except TargetError as error:
-                if self.scales == [1.0] * len(self.scales):
+                if not self.meter.has_learned:
                     raise
-                pairs = zip(self._predicted_limits(), self.limits, strict=True)
+                pairs = zip(self.meter.to_predict(), self.limits, strict=True)
                 told = ", ".join(f"{predicted} for {budget}" for predicted, budget in pairs)
                 raise TargetError(
                     f"{error} By what was measured so far, {told} have to be predicted."
                 ) from error
-            took = self._compared(grown, TRY_S)
+            took = self.meter.amounts(grown, TRY_S)
             most = max(amount / budget.limit for amount, budget in zip(took, self.limits, strict=True))
             # Times are known to a few per cent, files to the byte.
             exceeded = any(
@@ -296,10 +293,10 @@ class _Run:
             )
             before, shapes = shapes, [weight.shape for weight in grown.weights]
             done = abs(most - 1) <= ON_TARGET and not exceeded
-            if done or not left or not self._is_measured or shapes == before:
+            if done or not left or not self.meter.measures or shapes == before:
                 break
-            told = ", ".join(map(str, self._predicted_limits()))
-            self.report(f"it takes {self._listed(took)}: other widths, for {told} predicted")
+            told = ", ".join(map(str, self.meter.to_predict()))
+            self.report(f"it takes {self.meter.listed(took)}: other widths, for {told} predicted")
         if _are_arrays(self.data):
             estimate_statistics(grown, self.data[0], self.batch_size)
         self._keep(pruned, "pruned")
@@ -314,56 +311,6 @@ class _Run:
         target_ms = limits[0].limit
         pruned = prune(gated, self.profile, target_ms=target_ms)
         return pruned, grow(pruned, self.profile, origin=gated, target_ms=target_ms, report=None)
-
-    def _predicted_limits(self) -> list[Budget]:
-        """What has to be predicted so that the limits are kept in truth."""
-        return [budget.scaled(1 / scale) for budget, scale in zip(self.limits, self.scales, strict=True)]
-
-    def _compared(self, network: keras.Model, seconds: float) -> list[float]:
-        """What a network takes of each limit; what is measured says what predictions are worth from now on."""
-        predicted = self._predicted(network)
-        for i, budget in enumerate(self.limits):
-            measured = self._measured(network, budget, seconds)
-            if measured is not None:
-                self.scales[i] = measured / predicted[i]
-        return [amount * scale for amount, scale in zip(predicted, self.scales, strict=True)]
-
-    def _predicted(self, network: keras.Model) -> list[float]:
-        graph = read_graph(network)
-        plan = BudgetPlan(self.limits, graph, find_channel_spaces(graph))
-        return plan.amounts(plan.full_widths)
-
-    def _measured(self, network: keras.Model, budget: Budget, seconds: float) -> float | None:
-        """What a network takes in truth, None where that is only predicted.
-
-        A device gets slower and faster while others are trained. Networks are therefore timed in turns with the
-        original, and the original's first time is what all of them are told in.
-        """
-        if budget.what == "file_mb":
-            return len(export_litert(network)) / 1e6
-        if budget.device is None:
-            return None
-        if network is self.model:
-            [took] = measure_interleaved(
-                [network], budget.device, seconds=seconds, contents=[self._original_file]
-            )
-            return self.first_ms.setdefault(budget.device, took.median_ms)
-        pair, contents = [self.model, network], [self._original_file, export_litert(network)]
-        original, took = measure_interleaved(pair, budget.device, seconds=seconds, contents=contents)
-        return took.median_ms / original.median_ms * self.first_ms[budget.device]
-
-    @cached_property
-    def _original_file(self) -> bytes:
-        return export_litert(self.model)
-
-    @property
-    def _is_measured(self) -> bool:
-        return any(budget.device is not None or budget.what == "file_mb" for budget in self.limits)
-
-    def _listed(self, amounts: Sequence[float]) -> str:
-        if len(amounts) == 1:
-            return f"{amounts[0]:.4g} ms"
-        return ", ".join(budget.text(amount) for amount, budget in zip(amounts, self.limits, strict=True))
 
     def _tuned(self, grown: keras.Model) -> keras.Model:
         tuned = keras.models.clone_model(grown)
@@ -450,17 +397,8 @@ class _Run:
             took_ms,
             self._metrics(network),
             {space.name: space.width for space in spaces},
-            self._further(network),
+            self.meter.further(network, MEASURE_S),
         )
-
-    def _further(self, network: keras.Model) -> dict[str, float]:
-        """What a network takes of the budgets besides the target."""
-        amounts = self._predicted(network) if self.limits[1:] else [0.0]
-        found = {}
-        for predicted, budget in zip(amounts[1:], self.limits[1:], strict=True):
-            measured = self._measured(network, budget, MEASURE_S)
-            found[str(budget)] = predicted if measured is None else measured
-        return found
 
     def _metrics(self, network: keras.Model) -> dict[str, float]:
         if self.validation_data is None:
