@@ -58,7 +58,10 @@ def test_files_of_other_backends_are_read_here(build, exchange, monkeypatch):
     if not list(exchange.glob("*.keras")):
         pytest.skip("no other backend is installed")
     monkeypatch.setenv("FDI_TEST_EXCHANGE", str(exchange))
+    others = set(exchange.glob(f"{build.__name__}-*.keras"))
+    assert others, "the backends before wrote none of these"
     test_any_backend.test_gated_files_of_other_backends_compute_the_same(build, exchange)
+    assert set(exchange.glob(f"{build.__name__}-*.keras")) - others, "ours is not beside them"
 
 
 @pytest.mark.parametrize("backend", OTHERS)
