@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from fdi_keras.compression.distillation import Lesson, lesson
 from fdi_keras.compression.importance import Ranking, importance_by
 from fdi_keras.compression.recipe import STEERING
 from fdi_keras.compression.thinning import thin_to_time
-from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling
+from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
 from fdi_keras.networks import find_channel_spaces, read_graph
 from fdi_keras.profile import DeviceProfile
 from fdi_keras.profile.counted import counting_profile
@@ -252,7 +253,8 @@ def _trained(network: keras.Model, case: Case, epochs: int, taught: Lesson | Non
     schedule = keras.callbacks.LearningRateScheduler(
         lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / epochs)
     )
-    network.fit(*examples, batch_size=batch, epochs=epochs, verbose=0, callbacks=[schedule])
+    with without_dropout(network) if taught is not None and taught.is_mixed else nullcontext():
+        network.fit(*examples, batch_size=batch, epochs=epochs, verbose=0, callbacks=[schedule])
     return network
 
 
