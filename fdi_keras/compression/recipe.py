@@ -121,15 +121,16 @@ def compress(
         budgets: further limits that have to be kept, such as the latency on another device. A latency is timed
             where its budget names a device, a file is measured; energy and memory are predicted.
         mixtures: whether the teacher is asked about weighted means of two examples as well. False where such means
-            are no inputs that a network could have, as of numbers that stand for words.
+            are no inputs that a network could have, as of numbers that stand for words. With them, Dropout layers
+            rest while the network is fine-tuned.
         folder: gets every stage as ``.keras``, the last one as ``.tflite``, and ``result.json``. A
             run that was stopped goes on in its folder: what is done stays done.
         session: name under which the dashboard shows it.
         report: is told what happens, a line at a time.
 
     Raises:
-        UsageError: the model is not compiled or as fast already, too few epochs, a folder of another run,
-            or the target once more among the budgets.
+        UsageError: the model is not compiled or as fast already, too few epochs, arrays without examples or of
+            unequal numbers of them, a folder of another run, or the target once more among the budgets.
         TargetError: no widths meet the target, or keep the budgets.
         StorageError: the folder cannot be written.
         TrainingDivergedError: the loss became NaN.
@@ -145,6 +146,10 @@ def compress(
         raise UsageError("compress() takes loss, optimizer and metrics from the model: compile it first.")
     if epochs < 2:
         raise UsageError(f"compress(epochs={epochs}): expected at least 2, to steer and to fine-tune.")
+    counts = {len(part) for part in keras.tree.flatten(data)} if _are_arrays(data) else {1}
+    if len(counts) != 1 or not min(counts):
+        received = " and ".join(map(str, sorted(counts)))
+        raise UsageError(f"compress(data=(x, y)): expected as many labels as examples, received {received}.")
     if isinstance(profile, str):
         profile = load_profile(profile)
     if profile.caution:
@@ -198,6 +203,8 @@ class _Run:
             "profile": self.profile.name,
             "device": self.device,
         }
+        if not self.mixtures:
+            mine["mixtures"] = False
         if self.limits[1:]:
             mine["budgets"] = [str(budget) for budget in self.limits[1:]]
         try:
@@ -209,9 +216,9 @@ class _Run:
             raise UsageError(f"{path / 'run.json'} is damaged ({error}). Name another folder.") from error
         if known != mine:
             differences = [
-                f"{key} {known.get(key)} there, {mine[key]} now"
-                for key in mine
-                if known.get(key) != mine[key]
+                f"{key} {known.get(key)} there, {mine.get(key)} now"
+                for key in {**mine, **known}
+                if known.get(key) != mine.get(key)
             ]
             raise UsageError(f"{path} holds another run ({'; '.join(differences)}). Name another folder.")
         write_atomically(path / "run.json", json.dumps(mine, indent=2).encode())
@@ -322,7 +329,7 @@ class _Run:
         schedule = keras.callbacks.LearningRateScheduler(
             lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / self.tuning)
         )
-        # A smaller network has less to lose by heart, and mixtures of examples make up for dropout.
+        # A smaller network can learn less by heart, and mixtures of examples are there against it (our choice).
         with without_dropout(tuned) if self.lesson and self.lesson.is_mixed else nullcontext() as dropped:
             if dropped:
                 self.report("dropout is left out of fine-tuning: mixtures of examples take its place")

@@ -118,6 +118,8 @@ def test_what_was_stopped_goes_on(trained, profile, tmp_path, monkeypatch):
     assert "steering was done before" in said
     with pytest.raises(UsageError, match=r"another run \(target_ms"):
         fdi.compress(trained, profile, 2 * goal, stripes(), 6, device=None, folder=tmp_path)
+    with pytest.raises(UsageError, match=r"another run \(mixtures None there, False now"):
+        fdi.compress(trained, profile, goal, stripes(), 6, device=None, folder=tmp_path, mixtures=False)
 
 
 def test_other_data_and_losses(profile):
@@ -152,6 +154,11 @@ def test_wrong_use(trained, profile):
         fdi.compress(trained, profile, 1.0, stripes(), 1)
     with pytest.raises(UsageError, match="ms already"):
         fdi.compress(trained, profile, 1e3, stripes(), 4, device=None)
+    for y in (stripes()[1][:-1], stripes()[1][:0]):
+        with pytest.raises(UsageError, match=r"as many labels as examples, received \d+ and \d+"):
+            fdi.compress(trained, profile, 1.0, (stripes()[0], y), 4, device=None)
+    with pytest.raises(UsageError, match="received 0"):
+        fdi.compress(trained, profile, 1.0, (stripes()[0][:0], stripes()[1][:0]), 4, device=None)
     x, y = stripes()
     with pytest.raises(TrainingDivergedError):
         fdi.compress(trained, profile, half(trained, profile), (x * np.nan, y), 4, device=None, report=str)
