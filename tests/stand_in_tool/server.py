@@ -108,10 +108,13 @@ def serve(address: str) -> None:
         for key, _ in selector.select():
             if key.fileobj is listener:
                 client, _ = listener.accept()
-                with contextlib.suppress(OSError, ValueError):
+                try:
                     pid = _start(client, [listener, *runs.values()])
-                    runs[pid] = client
-                    selector.register(client, selectors.EVENT_READ, pid)
+                except OSError:  # it was killed as it started
+                    client.close()
+                    continue
+                runs[pid] = client
+                selector.register(client, selectors.EVENT_READ, pid)
             elif key.fileobj == reader:
                 os.read(reader, 4096)
                 _reap(runs, selector)
@@ -124,13 +127,12 @@ def serve(address: str) -> None:
 def _start(client: socket.socket, inherited: list[socket.socket]) -> int:
     started = _started(client)
     size, streams, _, _ = socket.recv_fds(client, 4, 2)
-    words = b""
-    while len(words) < int.from_bytes(size, "little"):
-        words += client.recv(1 << 16)
-    pid = os.fork()
-    if pid:
+    words = _received(client, int.from_bytes(size, "little"))
+    if not words or (pid := os.fork()):
         for stream in streams:
             os.close(stream)
+        if not words:
+            raise ConnectionError("the thin executable ended before it had said what to run")
         return pid
     code = 1
     try:
@@ -145,6 +147,17 @@ def _start(client: socket.socket, inherited: list[socket.socket]) -> int:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _received(client: socket.socket, size: int) -> bytes:
+    """So many bytes; none where the connection ends before."""
+    received = b""
+    while len(received) < size:
+        part = client.recv(size - len(received))
+        if not part:
+            return b""
+        received += part
+    return received
 
 
 def _started(client: socket.socket) -> float:

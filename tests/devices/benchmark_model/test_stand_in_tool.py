@@ -1,6 +1,8 @@
 """The stand-in: it measures, prints what the real parser accepts, and fails on request."""
 
 import json
+import os
+import socket
 import subprocess
 import time
 
@@ -128,6 +130,16 @@ def test_a_run_that_hangs_ends_with_its_thin_executable(server, tmp_path):
     process.stdout.read()  # its end comes when nobody can write to it any more
     process.stdout.close()
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("said", [b"", (99).to_bytes(4, "little"), (99).to_bytes(4, "little") + b"half of"])
+def test_a_thin_executable_that_is_killed_as_it_starts_costs_nobody_else_anything(server, phone, said):
+    with socket.socket(socket.AF_UNIX) as killed, open(os.devnull, "wb") as sink:
+        killed.connect(server.address)
+        if said:
+            socket.send_fds(killed, [said], [sink.fileno()] * 2)
+    (result,) = phone("conv", budget_s=0.05)
+    assert result.report is not None
 
 
 def test_sleeping_takes_each_model_its_own_time_and_the_same_again(phone):
