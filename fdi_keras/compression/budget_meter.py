@@ -10,7 +10,7 @@ import keras
 from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.networks.budgets import Budget
 from fdi_keras.networks.channel_spaces import find_channel_spaces
-from fdi_keras.networks.export import export_litert
+from fdi_keras.networks.export import export_litert, litert_to_time
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.latency import measure_interleaved
 
@@ -92,10 +92,10 @@ class BudgetMeter:
             self._first_ms.setdefault(budget.device, first.median_ms)
         if network is self.original:
             return self._first_ms[budget.device]
-        pair, contents = [self.original, network], [self._original_file, export_litert(network)]
+        pair, contents = [self.original, network], [self._original_file, litert_to_time(network)]
         original, took = measure_interleaved(pair, budget.device, seconds=seconds, contents=contents)
         return took.median_ms / original.median_ms * self._first_ms[budget.device]
 
     @cached_property
     def _original_file(self) -> bytes:
-        return export_litert(self.original)
+        return litert_to_time(self.original)

@@ -32,11 +32,12 @@ _lock = threading.Lock()
 _child: Child | None = None
 
 
-def convert_elsewhere(model: Any) -> bytes:
+def convert_elsewhere(model: Any, *, signature: bool = True) -> bytes:
     """Convert a Keras model in a child process that runs tensorflow.
 
     Args:
         model: a built Keras model; classes of the user's own must stand in modules that can be imported.
+        signature: whether inputs and outputs shall be found by name.
 
     Returns:
         The content of the ``.tflite`` file, not yet checked.
@@ -50,7 +51,7 @@ def convert_elsewhere(model: Any) -> bytes:
             f"LiteRT export of {model.name!r} needs tensorflow, beside the backend {keras.config.backend()!r} of this "
             "process: it converts in a process of its own. Install it with 'pip install tensorflow'."
         )
-    request = {"modules": _own_modules(model), "path": sys.path, "name": model.name}
+    request = {"modules": _own_modules(model), "path": sys.path, "name": model.name, "signature": signature}
     content = _saved(model)
     with _lock:
         try:

@@ -51,7 +51,7 @@ def _convert(header: dict[str, Any], content: bytes) -> bytes:
     from fdi_keras.networks.export import convert
 
     try:
-        return convert(_load(header, content))
+        return convert(_load(header, content), signature=header["signature"])
     finally:
         keras.backend.clear_session()  # or graphs of all models so far would stay in memory
         gc.collect()

@@ -426,9 +426,9 @@ def as_litert(model: Any) -> bytes:
             read_tflite_operators(path)  # a clear error for what is no model
             return path.read_bytes()
         model = _load_keras(path)
-    from fdi_keras.networks.export import export_litert
+    from fdi_keras.networks.export import litert_to_time
 
-    return export_litert(_without_gates(model))
+    return litert_to_time(_without_gates(model))
 
 
 def _load_keras(path: Path) -> Any:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from synthetic_devices import free, linear_device, profile_of
 import fdi_keras as fdi
 from fdi_keras.errors import ExportError, ModelFileError, UnknownOperatorsError, UnsupportedModelError
 from fdi_keras.networks import read_operators
+from fdi_keras.networks.export import litert_to_time
 
 L = keras.layers
 
@@ -24,7 +26,9 @@ def described(operators):
 
 
 def assert_same_operators(model):
-    assert described(read_operators(model)) == described(read_operators(fdi.export_litert(model)))
+    exported = read_operators(fdi.export_litert(model))
+    assert described(read_operators(model)) == described(exported)
+    assert described(read_operators(litert_to_time(model))) == described(exported)
 
 
 ACTIVATIONS = (
@@ -125,6 +129,32 @@ def test_random_networks(data):
     model = random_network(data.draw, steps=MORE_STEPS)
     assert [o for o in read_operators(model) if o.problem] == []
     assert_same_operators(model)
+
+
+def test_what_is_only_timed_computes_the_same():
+    from ai_edge_litert.interpreter import Interpreter
+
+    image = keras.Input((9, 9, 3))
+    steps = L.Reshape((49, 8))(L.BatchNormalization()(L.Conv2D(8, 3, activation="relu")(image)))
+    models = [keras.Model(image, L.Dense(5)(L.GRU(6)(steps)))]
+    state = keras.Input(batch_shape=(1, 9, 3))
+    models.append(keras.Model(state, L.GRU(4, stateful=True)(state)))
+    for model in models:
+        randomize(model)
+        results = []
+        for content in (litert_to_time(model), fdi.export_litert(model)):
+            interpreter = Interpreter(model_content=content)
+            interpreter.allocate_tensors()
+            (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
+            x = np.random.default_rng(0).normal(size=entry["shape"]).astype("float32")
+            interpreter.set_tensor(entry["index"], x)
+            interpreter.invoke()
+            results.append(interpreter.get_tensor(end["index"]))
+        np.testing.assert_array_equal(*results)
+    assert interpreter.get_signature_list()["serving_default"] == {
+        "inputs": ["args_0"],
+        "outputs": ["output_0"],
+    }
 
 
 def test_a_report_covers_everything_and_adds_up():
