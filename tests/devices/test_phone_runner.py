@@ -23,8 +23,8 @@ from fdi_keras.errors import (
     UsageError,
 )
 from fdi_keras.profiling import build_probe
-from fdi_keras.profiling.campaign import REFERENCE
 from fdi_keras.profiling.energy import energy_of
+from fdi_keras.profiling.reference import REFERENCE
 
 CONV = build_probe(*REFERENCE)
 DENSE = build_probe("dense", {"in_channels": 64, "out_channels": 64})

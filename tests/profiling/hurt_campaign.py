@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from fdi_keras.devices import RuntimeChoice, open_device, open_runner, phone_runner
-from fdi_keras.profiling import Plan, run_campaign
+from fdi_keras.profiling import Patience, Plan, run_campaign
 
 KINDS = ["conv2d", "depthwise_conv2d", "relu"]
 SILENCE_S = 1.2
@@ -34,10 +34,7 @@ def main(journal: Path, device: str, tool: str, count: int, seed: int, resume: b
             journal,
             device=info,
             resume=resume,
-            patience_s=2.0,
-            pause_s=0.1,
-            reference_every_s=3.0,
-            gone_patience_s=60.0,
+            patience=Patience(slow_s=2.0, gone_s=60.0, pause_s=0.1, reference_every_s=3.0),
         )
 
 

@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 from fdi_keras.devices import open_device
-from fdi_keras.profiling import Plan, run_campaign
+from fdi_keras.profiling import Patience, Plan, run_campaign
 
 
 def main(journal: Path, count: int, resume: bool) -> None:
     device = open_device("local")
     plan = Plan(["conv2d", "dense", "relu"], measurements=count)
     with device.open() as runner:
-        run_campaign(runner, plan, journal, device=device.info, resume=resume, reference_every_s=1.0)
+        patience = Patience(reference_every_s=1.0)
+        run_campaign(runner, plan, journal, device=device.info, resume=resume, patience=patience)
 
 
 if __name__ == "__main__":

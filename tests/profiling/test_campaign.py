@@ -23,15 +23,17 @@ from fdi_keras.errors import (
 from fdi_keras.journal import Journal, read_journal
 from fdi_keras.profiling import (
     DeviceLock,
+    Patience,
     Plan,
     build_overhead_probe,
     build_probe,
     read_records,
+    reference,
     run_campaign,
 )
-from fdi_keras.profiling import campaign as module
+from fdi_keras.profiling.tally import MAX_REPEATS
 
-REFERENCE = build_probe(*module.REFERENCE)
+REFERENCE = build_probe(*reference.REFERENCE)
 OVERHEAD = build_overhead_probe()
 INFO = DeviceInfo("fake", "a fake device", "computer")
 
@@ -70,8 +72,9 @@ def path(tmp_path):
 
 def run(runner, path, plan=None, **options):
     plan = plan or Plan(["conv2d", "relu"], measurements=30)
-    fast = {"pause_s": 0.0, "patience_s": 30.0, "reference_every_s": 0.0}
-    return run_campaign(runner, plan, path, device=INFO, **{**fast, **options})
+    fast = {"pause_s": 0.0, "slow_s": 30.0, "reference_every_s": 0.0}
+    patience = Patience(**{name: options.pop(name, usual) for name, usual in fast.items()})
+    return run_campaign(runner, plan, path, device=INFO, patience=patience, **options)
 
 
 def events(path, name):
@@ -155,16 +158,16 @@ def test_a_slow_down_is_waited_for_and_what_it_spoilt_is_repeated(path):
 
 
 def test_patience_ends_and_the_slower_speed_becomes_the_baseline(path):
-    records = run(FakeRunner(lambda probes: 1.0 if probes < 10 else 1.3), path, patience_s=0.0)
+    records = run(FakeRunner(lambda probes: 1.0 if probes < 10 else 1.3), path, slow_s=0.0)
     assert sorted(records.measurements) == list(range(30))
     assert records.warnings == ["the computer stayed 1.30 x slower; that is the new baseline"]
     assert len(events(path, "superseded")) == 1
 
 
 def test_a_campaign_that_has_just_begun_does_not_wait_for_a_minute(path, monkeypatch):
-    monkeypatch.setattr(module, "LEAST_PATIENCE_S", 0.2)
+    monkeypatch.setattr(reference, "LEAST_PATIENCE_S", 0.2)
     began = time.monotonic()
-    run(FakeRunner(lambda probes: 1.0 if probes < 10 else 1.3), path, patience_s=60.0)
+    run(FakeRunner(lambda probes: 1.0 if probes < 10 else 1.3), path, slow_s=60.0)
     assert time.monotonic() - began < 20
     assert 0.2 <= events(path, "waiting")[-1]["waited_s"] < 10
 
@@ -179,9 +182,9 @@ def test_a_baseline_from_a_slow_start_is_corrected(path):
 
 
 def test_a_restless_computer_does_not_keep_a_campaign_from_ending(path):
-    records = run(FakeRunner(lambda probes: 1.0 + 0.5 * (probes % 2)), path, patience_s=0.0)
+    records = run(FakeRunner(lambda probes: 1.0 + 0.5 * (probes % 2)), path, slow_s=0.0)
     assert sorted(records.measurements) == list(range(30))
-    assert max(records.repeats.values()) <= module.MAX_REPEATS
+    assert max(records.repeats.values()) <= MAX_REPEATS
 
 
 def test_a_restless_reading_is_taken_twice(path):

@@ -11,7 +11,7 @@ from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
 from fdi_keras.profile import learn_profile, load_profile
 from fdi_keras.profile.learn import refit
-from fdi_keras.profiling import Plan, build_probe, read_records, run_campaign
+from fdi_keras.profiling import Patience, Plan, build_probe, read_records, run_campaign
 from fdi_keras.profiling import campaign as module
 from fdi_keras.profiling.cold_weights import SHARE, TOTAL_BYTES, cold_probes, seconds_for
 
@@ -44,8 +44,8 @@ def state(tmp_path, monkeypatch):
 
 
 def run(path, runner=None, plan=LONG, **options):
-    options = {"pause_s": 0.0, "reference_every_s": 1e9, **options}
-    return run_campaign(runner or CachingRunner(), plan, path, device=INFO, **options)
+    patience = Patience(pause_s=0.0, reference_every_s=1e9)
+    return run_campaign(runner or CachingRunner(), plan, path, device=INFO, patience=patience, **options)
 
 
 def quickly(monkeypatch, count=4):

@@ -18,7 +18,7 @@ from fdi_keras.devices import RuntimeChoice, open_device, open_runner, phone_run
 from fdi_keras.errors import FdiError
 from fdi_keras.journal import read_journal
 from fdi_keras.profile import campaign_journal, profile_devices, several
-from fdi_keras.profiling import Plan, build_probe, read_records, run_campaign
+from fdi_keras.profiling import Patience, Plan, build_probe, read_records, run_campaign
 
 KINDS = ["dense", "relu"]
 COUNT = 24
@@ -78,7 +78,7 @@ def campaign(device, tool, tmp_path):
 
         info = open_device(device).info
         with open_runner(device, RuntimeChoice(benchmark_model=tool)) as runner:
-            run_campaign(runner, PLAN, journal, device=info, progress=report, pause_s=0.1)
+            run_campaign(runner, PLAN, journal, device=info, progress=report, patience=Patience(pause_s=0.1))
 
     return run
 

@@ -18,7 +18,7 @@ from fdi_keras.errors import (
     ToolHungError,
 )
 from fdi_keras.journal import read_journal
-from fdi_keras.profiling import Plan, build_overhead_probe, build_probe, read_records, run_campaign
+from fdi_keras.profiling import Patience, Plan, build_overhead_probe, build_probe, read_records, run_campaign
 from fdi_keras.profiling.work import Work
 
 PLAN = Plan(["relu", "dense"], measurements=40)
@@ -61,9 +61,10 @@ class Phone(SteadyRunner):
 
 
 def run(runner, path, plan=PLAN, name="phone", **options):
-    fast = {"pause_s": 0.0, "patience_s": 30.0, "reference_every_s": 0.0, "gone_patience_s": 30.0}
+    fast = {"pause_s": 0.0, "slow_s": 30.0, "reference_every_s": 0.0, "gone_s": 30.0}
+    patience = Patience(**{name: options.pop(name, usual) for name, usual in fast.items()})
     info = DeviceInfo(name, "a phone", "phone")
-    return run_campaign(runner, plan, path, device=info, **{**fast, **options})
+    return run_campaign(runner, plan, path, device=info, patience=patience, **options)
 
 
 def events(path, name):
@@ -118,7 +119,7 @@ def test_a_probe_that_makes_the_device_leave_every_time_is_a_failure(path):
 def test_a_device_that_stays_away_ends_the_campaign_and_it_can_be_resumed(path):
     phone = Phone(leaves=lambda n: n == 20, back_after=10**9)
     with pytest.raises(CampaignError, match="has been away for 0 minutes: the cable is still out"):
-        run(phone, path, gone_patience_s=0.05)
+        run(phone, path, gone_s=0.05)
     before = len(read_records(path).measurements)
     assert 0 < before < 40
     records = run(Phone(), path, resume=True)
@@ -152,7 +153,7 @@ def test_several_devices_share_the_work_and_one_that_leaves_for_good_stops_none(
 
     def campaign(name, phone):
         try:
-            run(phone, tmp_path / name, name=name, work=work, gone_patience_s=0.05)
+            run(phone, tmp_path / name, name=name, work=work, gone_s=0.05)
             ended[name] = None
         except CampaignError as error:
             ended[name] = error

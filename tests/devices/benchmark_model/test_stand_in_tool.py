@@ -19,8 +19,8 @@ from fdi_keras.errors import (
     RuntimeRefusedError,
     ToolCrashedError,
 )
-from fdi_keras.profiling.campaign import REFERENCE
 from fdi_keras.profiling.probes import build_probe
+from fdi_keras.profiling.reference import REFERENCE
 
 SHA = "0" * 64
 
