@@ -28,8 +28,10 @@ import numpy as np
 #: Entries of the largest table of an elimination.
 MOST_ENTRIES = 2_000_000
 
-#: Partial choices that are followed at once; of more, those of the highest limits.
-MOST_CHOICES = 200_000
+#: Partial choices that are followed at once, and that are compared with each other to find these; of more, those of the
+#: highest limits.
+MOST_CHOICES = 50_000
+MOST_COMPARED = 1_000_000
 
 #: Prices of time that are tried.
 PRICES = 24
@@ -152,11 +154,11 @@ def _search(
             parts.append(_Choices(chosen, limits[keep], least[keep], value, took))
         state = _Choices(*map(np.concatenate, zip(*parts, strict=True)))
         left = order[: len(order) - 1 - step]
+        state, lost = state.highest(MOST_COMPARED)
+        dropped = max(dropped, lost + price * budget)
         state = state.rows(_undominated(state, elimination.frontier(left) | fastest.frontier(left)))
-        if len(state.chosen) > MOST_CHOICES:
-            ranked = np.argsort(-state.limit, kind="stable")
-            dropped = max(dropped, float(state.limit[ranked[MOST_CHOICES]]) + price * budget)
-            state = state.rows(np.sort(ranked[:MOST_CHOICES]))
+        state, lost = state.highest(MOST_CHOICES)
+        dropped = max(dropped, lost + price * budget)
         if not len(state.chosen):
             break
     if len(state.chosen):
@@ -179,21 +181,38 @@ class _Choices(NamedTuple):
         """Some of them."""
         return _Choices(*(part[rows] for part in self))
 
+    def highest(self, most: int) -> tuple[_Choices, float]:
+        """Those of the highest limits, at most so many, and the highest limit of the others."""
+        if len(self.chosen) <= most:
+            return self, -math.inf
+        ranked = np.argsort(-self.limit, kind="stable")
+        return self.rows(np.sort(ranked[:most])), float(self.limit[ranked[most]])
+
 
 def _undominated(state: _Choices, frontier: Iterable[int]) -> np.ndarray:
     """Rows that no other beats in value and time at once, among those that are alike for all that is left."""
-    columns = sorted(frontier)
-    key = np.zeros(len(state.chosen), int)
-    if columns:
-        key = np.unique(state.chosen[:, columns], axis=0, return_inverse=True)[1].ravel()
-    ranked = np.lexsort((-state.value, state.took, key))
-    value, group = state.value[ranked], key[ranked]
+    if not len(state.chosen):
+        return np.zeros(0, int)
+    alike = _numbered(state.chosen[:, sorted(frontier)])
+    ranked = np.lexsort((-state.value, state.took, alike))
+    value, alike = state.value[ranked], alike[ranked]
+    first = np.append(True, alike[1:] != alike[:-1])
     # The highest value so far within each group: groups are lifted above each other.
-    span = float(np.ptp(value)) + 1.0 if len(value) else 1.0
-    highest = np.maximum.accumulate(value + span * group)
-    first = np.append(True, group[1:] != group[:-1]) if len(group) else np.zeros(0, bool)
-    better = np.append(True, value[1:] + span * group[1:] > highest[:-1] + SAME) if len(group) else first
+    lifted = value + (float(np.ptp(value)) + 1.0) * np.cumsum(first)
+    better = np.append(True, lifted[1:] > np.maximum.accumulate(lifted)[:-1] + SAME)
     return np.sort(ranked[first | better])
+
+
+def _numbered(rows: np.ndarray) -> np.ndarray:
+    """A number for each row of choices, equal for equal rows."""
+    numbers, count = np.zeros(len(rows), np.int64), 1
+    for column in rows.T:
+        size = int(column.max()) + 1
+        if count * size >= 2**62:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+            count = int(numbers.max()) + 1
+        numbers, count = numbers * size + column, count * size
+    return numbers
 
 
 class _Bucket(NamedTuple):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from searching import examples
 
 from fdi_keras.compression import width_optimum
-from fdi_keras.compression.width_optimum import Factor, best_choices
+from fdi_keras.compression.width_optimum import Factor, _numbered, best_choices
 
 
 def problem(seed):
@@ -46,12 +46,18 @@ def test_the_best_choices_are_found(seed):
 
 
 @examples(100)
-@given(seed=st.integers(0, 10**6), entries=st.integers(1, 30), kept=st.integers(1, 5))
-def test_limits_hold_where_tables_are_split_and_choices_dropped(seed, entries, kept):
+@given(
+    seed=st.integers(0, 10**6),
+    entries=st.integers(1, 30),
+    kept=st.integers(1, 5),
+    compared=st.integers(1, 12),
+)
+def test_limits_hold_where_tables_are_split_and_choices_dropped(seed, entries, kept, compared):
     values, times, budget, took, reached = problem(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(width_optimum, "MOST_ENTRIES", entries)
         patch.setattr(width_optimum, "MOST_CHOICES", kept)
+        patch.setattr(width_optimum, "MOST_COMPARED", compared)
         found = best_choices(values, times, budget)
     if len(reached):
         assert found.limit >= reached.max() - 1e-8
@@ -70,3 +76,12 @@ def test_what_is_known_is_only_bettered(seed):
     found = best_choices(values, times, budget, known)
     assert found.choices is None
     assert found.value == known == pytest.approx(found.limit, abs=1e-8)
+
+
+def test_equal_rows_have_equal_numbers_however_long_they_are():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 50, (40, 30)).astype(np.int32)
+    rows = rows[rng.integers(0, 40, 300)]
+    numbers = _numbered(rows)
+    alike = (rows[:, None] == rows[None]).all(axis=2)
+    np.testing.assert_array_equal(numbers[:, None] == numbers[None], alike)
