@@ -25,6 +25,7 @@ from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
+from fdi_keras.compression.recurrent_form import fitting_form
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
 from fdi_keras.errors import StorageError, TargetError, UsageError
@@ -107,6 +108,7 @@ def compress(
 
     The gates are steered to the target, closed channels removed, widths grown to time minima, the rest
     fine-tuned under a learning rate that falls to zero; of both trainings the original network is the teacher.
+    Recurrent layers become loops or unrolled, as more channels are predicted to fit the target.
 
     Args:
         model: a trained and compiled Sequential or functional model; it is not changed. Its loss, optimizer
@@ -266,8 +268,8 @@ class _Run:
         if isinstance(kept, PrunableModel):
             self.report("steering was done before")
             return kept
-        gated = prunable(self.model)
         limits = self.meter.to_predict()
+        gated = prunable(fitting_form(self.model, limits, self.report))
         regularizer: Regularizer
         if len(limits) == 1:
             regularizer = LatencyRegularizer(self.profile, target_ms=limits[0].limit)

@@ -26,6 +26,8 @@ L = keras.layers
 #: and its conversion takes a second for about ten.
 MAX_STEPS = 128
 
+WITHOUT_DROPOUT = {"dropout": 0.0, "recurrent_dropout": 0.0}
+
 RECURRENT_LAYERS = (*CELLS, L.SimpleRNN, L.Bidirectional)
 
 
@@ -56,7 +58,7 @@ def prepared(model: Any, unroll: bool | None, profile: DeviceProfile | None) -> 
         if isinstance(call.layer, RECURRENT_LAYERS):
             _check_steps(graph, call)
             form = _faster(graph, call, profile) if profile is not None else unroll
-            changed = _changes(call.layer, form)
+            changed = _changes(call.layer, WITHOUT_DROPOUT | ({} if form is None else {"unroll": form}))
             if changed:
                 changes[id(call.layer)] = changed
     return _rebuilt(graph, changes) if changes else model
@@ -71,19 +73,43 @@ def _check_steps(graph: Graph, call: Call) -> None:
         )
 
 
-def _changes(layer: Any, unroll: bool | None) -> dict[str, Any]:
+def in_form(model: keras.Model, unroll: bool) -> keras.Model:
+    """The same network with all its recurrent layers as loops, or unrolled.
+
+    Returns:
+        A copy with the same weights, not compiled; the model itself where nothing changes.
+
+    Raises:
+        ExportError: a recurrent layer reads a sequence of unknown length.
+        UnsupportedModelError: layers have to be changed, and the model cannot be built again.
+    """
+    graph = read_graph(model)
+    changes = {}
+    for call in graph.calls:
+        if isinstance(call.layer, RECURRENT_LAYERS):
+            _check_steps(graph, call)
+            if changed := _changes(call.layer, {"unroll": unroll}):
+                changes[id(call.layer)] = changed
+    return _rebuilt(graph, changes) if changes else model
+
+
+def longest_loop(model: keras.Model) -> int:
+    """Steps of the longest sequence that an LSTM, a GRU or a Bidirectional of them reads; 0 without any."""
+    graph = read_graph(model)
+    read = (call for call in graph.calls if isinstance(call.layer, (*CELLS, L.Bidirectional)))
+    return max((graph.shapes[call.inputs[0]][1] or 0 for call in read), default=0)
+
+
+def _changes(layer: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     """Entries of a layer's configuration to change; none when it can stay as it is."""
     if isinstance(layer, L.Bidirectional):
         ways = {"layer": layer.forward_layer, "backward_layer": layer.backward_layer}
-        inner = {name: _changes(way, unroll) for name, way in ways.items()}
+        inner = {name: _changes(way, wanted) for name, way in ways.items()}
         if not any(inner.values()):
             return {}
         return in_both(layer, inner)
     if not isinstance(layer, RECURRENT_LAYERS):
         return {}
-    wanted = {"dropout": 0.0, "recurrent_dropout": 0.0}
-    if unroll is not None:
-        wanted["unroll"] = unroll
     return {name: value for name, value in wanted.items() if getattr(layer, name) != value}
 
 
