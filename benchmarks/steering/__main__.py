@@ -17,7 +17,7 @@ from benchmarks.command import RESULTS, Benchmark
 from benchmarks.steering.settings import PARTS, Settings
 
 #: What the quick form tries.
-QUICK = {"tasks": ("stripes",), "seeds": (0,), "shares": (0.5,), "judged": False}
+QUICK = {"tasks": ("stripes",), "seeds": (0,), "shares": (0.5,), "timing_s": 0.5, "judged": False}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from benchmarks.report import Row
 from benchmarks.steering.runs import accuracy, case_of
 from benchmarks.steering.settings import Settings
 
-#: Of the uncompressed network's time.
+#: Of the uncompressed network's time, where no shares are chosen.
 SHARE = 0.25
 
 #: The grown network's measured time, in units of the other's.
@@ -57,7 +57,7 @@ def _measured(settings: Settings, name: str, seed: int) -> dict[str, Any]:
     from benchmarks.steering.methods import steered, tuned
     from fdi_keras.compression.recipe import STEERING
 
-    case, test = case_of(settings, name, seed, SHARE)
+    case, test = case_of(settings, name, seed, settings.shares[0] if settings.shares else SHARE)
     keras.utils.set_random_seed(1000 * seed + 1)
     if not (case.folder / "gated.keras").exists():
         steered(case)

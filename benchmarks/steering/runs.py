@@ -128,7 +128,7 @@ def case_of(settings: Settings, name: str, seed: int, share: float) -> tuple[Cas
     task = (TASKS | QUICK_TASKS)[name]
     learn, test = task.load(settings.data)
     network = _uncompressed(settings, name, task, seed, learn)
-    start_ms = fdi.measure_latency(network, seconds=4.0).median_ms
+    start_ms = fdi.measure_latency(network, seconds=settings.timing_s).median_ms
     profile = fdi.load_profile(settings.profile)
     case = Case(
         task, network, learn, profile, share * start_ms, seed, _folder(settings, name, seed, share)

@@ -23,6 +23,7 @@ class Settings:
         seeds: each is a training of its own.
         tasks, methods: names of what to run.
         shares: measured times that may be tried, of the uncompressed network's; none: those of each task.
+        timing_s: seconds for which the uncompressed network is timed.
         judged: whether results count against what is required.
     """
 
@@ -33,4 +34,5 @@ class Settings:
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
     shares: tuple[float, ...] = ()
+    timing_s: float = 4.0
     judged: bool = True
