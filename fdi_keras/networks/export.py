@@ -74,7 +74,7 @@ def export_litert(
 
 
 def litert_to_time(model: Any) -> bytes:
-    """What :func:`export_litert` returns, without names of inputs and outputs: made in a third of the time.
+    """What :func:`export_litert` returns, without names of inputs and outputs: made two to seven times as fast.
 
     It has the same operators and computes the same: enough for a file that is only timed.
 

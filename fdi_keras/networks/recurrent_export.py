@@ -94,10 +94,12 @@ def in_form(model: keras.Model, unroll: bool) -> keras.Model:
 
 
 def longest_loop(model: keras.Model) -> int:
-    """Steps of the longest sequence that an LSTM, a GRU or a Bidirectional of them reads; 0 without any."""
+    """Steps of the longest sequence that a recurrent layer reads; 0 without any, or where a length is unknown."""
     graph = read_graph(model)
-    read = (call for call in graph.calls if isinstance(call.layer, (*CELLS, L.Bidirectional)))
-    return max((graph.shapes[call.inputs[0]][1] or 0 for call in read), default=0)
+    read: list[Any] = [
+        graph.shapes[c.inputs[0]][1:] for c in graph.calls if isinstance(c.layer, RECURRENT_LAYERS)
+    ]
+    return 0 if any(None in shape for shape in read) else max((shape[0] for shape in read), default=0)
 
 
 def _changes(layer: Any, wanted: dict[str, Any]) -> dict[str, Any]:
