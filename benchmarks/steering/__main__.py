@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.command import RESULTS, Benchmark
+from benchmarks.prompt_epochs import without_pipeline_tuning
 from benchmarks.steering.settings import PARTS, Settings
 
 #: What the quick form tries.
@@ -41,6 +42,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _settings(options: argparse.Namespace) -> Settings:
     from benchmarks.steering.methods import METHODS
 
+    without_pipeline_tuning()
     methods = tuple(options.methods or METHODS)
     unknown = [method for method in methods if method not in METHODS]
     if unknown:

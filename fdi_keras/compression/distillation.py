@@ -106,7 +106,9 @@ class TaughtExamples(keras.utils.PyDataset):
     def __init__(
         self, teacher: keras.Model, x: Any, labels: np.ndarray, loss: TaughtLoss, batch_size: int, epochs: int
     ):
-        super().__init__()
+        # Batches of threads of their own: of those that TensorFlow's pipelines make, 2.21 tunes how, and every
+        # epoch lasts until its tuner wakes, after 10 ms x (2^n - 1).
+        super().__init__(workers=2)
         self.x = keras.tree.map_structure(np.asarray, x)
         self.labels, self.batch_size, self.epoch = labels, batch_size, 0
         # As Keras's own shuffling, reproducible with keras.utils.set_random_seed.
