@@ -56,7 +56,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.again:
         for folder in work.glob("*-stages"):
             shutil.rmtree(folder)
-        for path in work.glob("*-*-*.json"):
+        for path in work.glob("*.json"):
             path.unlink()
     return Settings(work, options.data, options.profile, methods=methods, **chosen)
 

@@ -43,7 +43,7 @@ def run(settings: Settings) -> list[Row]:
 
 
 def _kept(settings: Settings, name: str, seed: int) -> dict[str, Any]:
-    path: Path = settings.work / f"{name}-{seed}-growth.json"
+    path: Path = settings.work / f"{name}-{seed}.growth.json"
     if not path.exists():
         path.write_text(json.dumps(_measured(settings, name, seed)))
     found: dict[str, Any] = json.loads(path.read_text())
