@@ -65,7 +65,7 @@ def test_the_least_time_at_equal_accuracy():
 def test_the_shares_that_are_tried():
     from benchmarks.steering.runs import next_share
 
-    ladder = (0.5, 0.25, 0.125, 0.0625)
+    ladder = (0.75, 0.5, 0.25, 0.125, 0.0625)
     assert next_share([], ladder) == 0.25
     assert next_share([], (0.5,)) == 0.5
     assert next_share([], ()) is None
@@ -76,7 +76,8 @@ def test_the_shares_that_are_tried():
     # Up where it is lost already.
     assert next_share([run_of(0.25, 0.88)], ladder) == 0.5
     assert next_share([run_of(0.25, 0.88), run_of(0.5, 0.9)], ladder) is None
-    assert next_share([run_of(0.25, 0.8), run_of(0.5, 0.8)], ladder) is None
+    assert next_share([run_of(0.25, 0.8), run_of(0.5, 0.8)], ladder) == 0.75
+    assert next_share([run_of(share, 0.8) for share in (0.25, 0.5, 0.75)], ladder) is None
     # The mean of the seeds counts; what cannot be built has lost everything.
     assert next_share([run_of(0.25, 0.893, seed=0), run_of(0.25, 0.899, seed=1)], ladder) == 0.125
     failed = {"share": 0.125, "error": "no widths are fast enough"}

@@ -57,11 +57,11 @@ def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float
 
     Args:
         runs: of one method on one task, all seeds of each share tried.
-        ladder: shares that may be tried, the largest first. The second comes first.
+        ladder: shares that may be tried, the largest first. The one in the middle comes first.
     """
     tried = {run["share"] for run in runs} & set(ladder)
     if not tried:
-        return ladder[min(1, len(ladder) - 1)] if ladder else None
+        return ladder[len(ladder) // 2] if ladder else None
     narrowest, widest = ladder.index(min(tried)), ladder.index(max(tried))
     if not is_lost(runs, ladder[narrowest]):
         return ladder[narrowest + 1] if narrowest + 1 < len(ladder) else None

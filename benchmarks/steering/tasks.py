@@ -29,7 +29,7 @@ class Task:
     train: int
     compress: int
     batch: int = 64
-    shares: tuple[float, ...] = (0.5, 0.25, 0.125, 0.08)
+    shares: tuple[float, ...] = (0.7, 0.5, 0.25, 0.125, 0.08)
 
 
 def _compiled(inputs: Any, outputs: Any, name: str, rate: float) -> Any:
