@@ -16,6 +16,7 @@ from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
 from fdi_keras.networks.budget_plan import BudgetPlan, Priced, plan_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
 from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
+from fdi_keras.networks.latency_plan import LatencyPlan
 from fdi_keras.networks.layer_widths import axes_of
 from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
@@ -327,18 +328,31 @@ def check_target(
     narrowest = "one channel in every prunable space" if usual else "the least widths that are allowed"
     least = one if least is None else least
     lowest = float(plan.predict_ms(least))
-    if target < lowest and isinstance(plan, BudgetPlan):
+    if target >= lowest:
+        return
+    if isinstance(plan, BudgetPlan):
         raise TargetError(
             f"the budgets cannot be kept: with {narrowest} the network is still predicted to take "
             f"{', '.join(plan.over(least))}. Choose wider ones, or a network with fewer layers."
         )
-    if target < lowest:
-        start = float(plan.predict_ms(plan.full_widths))
-        raise TargetError(
-            f"target_{unit.lower()}={target:g} cannot be met: with {narrowest} the network is "
-            f"still predicted to take {lowest:.3g} {unit} (now {start:.3g} {unit}). Choose a target above that, or a "
-            "network with fewer layers."
-        )
+    start = float(plan.predict_ms(plan.full_widths))
+    raise TargetError(
+        f"target_{unit.lower()}={target:g} cannot be met: with {narrowest} the network is "
+        f"still predicted to take {lowest:.3g} {unit} (now {start:.3g} {unit}). Choose a target above that, or a "
+        f"network with fewer layers.{_of_loops(plan, least) if unit == 'ms' else ''}"
+    )
+
+
+def _of_loops(plan: LatencyPlan, widths: np.ndarray) -> str:
+    """What of the time goes to steps of loops, which take it however narrow they are; empty where there are none."""
+    looping = [(o.name, ms) for o, ms in plan.priced(widths) if o.kind.endswith("_while")]
+    if not looping:
+        return ""
+    names = ", ".join(dict.fromkeys(name for name, _ in looping))
+    return (
+        f" {sum(ms for _, ms in looping):.3g} ms of it are loops ({names}), whose steps take some time "
+        "however narrow they are: fdi_keras.compress() unrolls them where that is faster."
+    )
 
 
 def plain_graph(model: PrunableModel) -> Graph:

@@ -59,6 +59,16 @@ def test_narrow_layers_are_unrolled_and_wide_ones_are_loops():
         np.testing.assert_allclose(other.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
 
 
+def test_a_target_below_what_loops_take_names_them():
+    with pytest.raises(
+        fdi.errors.TargetError, match=r"cannot be met.* 2.42 ms of it are loops \(first, .*unrolls them"
+    ):
+        fdi.prune(network(), device(), target_ms=1.0)
+    dense = keras.Sequential([keras.Input((6,)), L.Dense(5), L.Dense(3)])
+    with pytest.raises(fdi.errors.TargetError, match=r"fewer layers\.$"):
+        fdi.prune(dense, profile_of({"dense": model_of("dense", leaf(0.8))}), target_ms=1.0)
+
+
 def test_what_has_no_price_or_no_recurrent_layers_stays():
     model = network()
     found, said = said_of(model, device("gru_while", "lstm_while"), 1.0)
