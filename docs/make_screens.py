@@ -1,10 +1,10 @@
 """Draws the pictures of the dashboard's rooms, from real journals and profiles.
 
-    python docs/make_screens.py [--state FOLDER] [--session FILE]
+    python docs/make_screens.py [--state FOLDER] [--session FILE] [--profile FILE]
 
 ``docs/pictures/room-*.svg``, one a room, of what lies in FOLDER (the state folder unless given:
-``FDI_STATE``). ``fdi demo`` leaves a campaign there, and a session in its own folder, which
-``--session`` adds. Nothing is invented: without a campaign there is no picture of one.
+``FDI_STATE``). ``fdi demo`` leaves a campaign there, and a session and a profile in its own folder, which
+``--session`` and ``--profile`` add. Nothing is invented: without a campaign there is no picture of one.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path, default=state_folder())
     parser.add_argument("--session", type=Path, action="append", default=[])
+    parser.add_argument("--profile", type=Path, action="append", default=[])
     parser.add_argument("--rooms", default=",".join(ROOMS))
     arguments = parser.parse_args()
     pictures = PICTURES.resolve()
@@ -52,9 +53,10 @@ def main() -> None:
         for session in arguments.session:
             shutil.copy2(session, place / "fdi" / "sessions" / f"{session.parent.name}.jsonl")
         (place / "fdi" / "profiles").mkdir()
-        for profile in profile_folder().glob("*.json"):
+        for profile in (*profile_folder().glob("*.json"), *arguments.profile):
             shutil.copy2(profile, place / "fdi" / "profiles")
         os.chdir(place)
+        os.environ["FDI_STATE"] = "fdi"  # of the process that learns as well
         os.environ.setdefault("FDI_ADB", "none")
         for room in arguments.rooms.split(","):
             svg = asyncio.run(picture(room))
@@ -77,7 +79,7 @@ async def picture(room: str) -> str:
         else:
             raise SystemExit(f"the room {room!r} does not show {text!r}: is there anything to see?")
         await pilot.press(*keys)
-        await pilot.pause(8.0 if room == "campaign" else 2.0)  # a campaign's curve is learned meanwhile
+        await pilot.pause(60.0 if room == "campaign" else 2.0)  # a campaign's curve is learned meanwhile
         return app.export_screenshot(title="fdi")
 
 
