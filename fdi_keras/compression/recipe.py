@@ -123,8 +123,8 @@ def compress(
         budgets: further limits that have to be kept, such as the latency on another device. A latency is timed
             where its budget names a device, a file is measured; energy and memory are predicted.
         mixtures: whether the teacher is asked about weighted means of two examples as well. False where such means
-            are no inputs that a network could have, as of numbers that stand for words. With them, Dropout layers
-            rest while the network is fine-tuned.
+            are no inputs that a network could have, as of numbers that stand for words. With them dropout
+            rests while the network is fine-tuned.
         folder: gets every stage as ``.keras``, the last one as ``.tflite``, and ``result.json``. A
             run that was stopped goes on in its folder: what is done stays done.
         session: name under which the dashboard shows it.

@@ -16,15 +16,15 @@ WARM_UP = 0.1
 #: Batches from which statistics of batch normalization are estimated anew.
 STATISTICS_BATCHES = 50
 
-#: Layers that drop or blur activations at random, by their ``rate``.
-DROPOUT = (
-    keras.layers.Dropout,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-)
+#: What drops or blurs activations at random, and by which attributes. Attention has a Dropout layer inside.
+DROPOUT: dict[type[keras.Layer], tuple[str, ...]] = {
+    keras.layers.Dropout: ("rate",),
+    keras.layers.AlphaDropout: ("rate",),
+    keras.layers.GaussianDropout: ("rate",),
+    keras.layers.LSTMCell: ("dropout", "recurrent_dropout"),
+    keras.layers.GRUCell: ("dropout", "recurrent_dropout"),
+    keras.layers.SimpleRNNCell: ("dropout", "recurrent_dropout"),
+}
 
 
 def rising_and_falling(progress: float) -> float:
@@ -44,15 +44,21 @@ def without_dropout(model: keras.Model) -> Iterator[bool]:
 
     Functions that were compiled for training before or meanwhile keep what they were compiled with.
     """
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, DROPOUT) and layer.rate > 0]
-    rates = [layer.rate for layer in layers]
+    rates = {
+        (layer, name): rate
+        for layer in model._flatten_layers()
+        for kind, names in DROPOUT.items()
+        if isinstance(layer, kind)
+        for name in names
+        if (rate := getattr(layer, name)) > 0
+    }
     try:
-        for layer in layers:
-            layer.rate = 0.0
-        yield bool(layers)
+        for layer, name in rates:
+            setattr(layer, name, 0.0)
+        yield bool(rates)
     finally:
-        for layer, rate in zip(layers, rates, strict=True):
-            layer.rate = rate
+        for (layer, name), rate in rates.items():
+            setattr(layer, name, rate)
 
 
 def estimate_statistics(model: keras.Model, x: Any, batch_size: int) -> None:

@@ -259,6 +259,25 @@ def test_dropout_rests_while_mixtures_are_taught(profile):
         assert dropout.rate == 0.3
 
 
+def test_dropout_inside_of_layers_rests_as_well():
+    signal = keras.Input((8, 6))
+    z = L.MultiHeadAttention(2, 4, dropout=0.5)(signal, signal)
+    z = L.Bidirectional(L.LSTM(5, dropout=0.4, return_sequences=True))(L.SpatialDropout1D(0.3)(z))
+    z = L.RNN([L.SimpleRNNCell(3, dropout=0.4), L.LSTMCell(3)])(
+        L.GRU(4, recurrent_dropout=0.3, return_sequences=True)(z)
+    )
+    model = keras.Model(signal, z)
+    x = np.random.default_rng(0).normal(size=(4, 8, 6)).astype("float32")
+    before = model.get_config()
+    with without_dropout(model) as dropped:
+        assert dropped
+        np.testing.assert_array_equal(model(x, training=True), model(x, training=False))
+    assert model.get_config() == before
+    assert np.abs(np.asarray(model(x, training=True)) - np.asarray(model(x))).max() > 1e-3
+    with without_dropout(keras.Model(signal, L.LSTM(5)(signal))) as dropped:
+        assert not dropped
+
+
 def test_statistics_are_those_of_the_data(trained):
     model = keras.models.clone_model(trained)
     model.set_weights(trained.get_weights())
