@@ -98,6 +98,8 @@ def test_verdicts(tmp_path):
         row.row: row
         for row in verdicts.run(Settings(tmp_path, tmp_path, "p", (0,), ("t",), methods, (0.5, 0.125)))
     }
+    told = rows["t: least share of the time within half a point"]
+    assert told.measured == "steered 0.125, deepiot_by_size 0.250, l2 0.420 (seeds: 1)"
     deepiot = rows["further saving against DeepIoT by size, median task"]
     assert deepiot.measured.startswith("+50%")
     assert deepiot.passed
@@ -107,3 +109,28 @@ def test_verdicts(tmp_path):
     assert rows["measured time against the target, 2 runs"].passed
     unjudged = Settings(tmp_path, tmp_path, "p", (0,), ("t",), methods, (0.5, 0.125), judged=False)
     assert [row.passed for row in verdicts.run(unjudged)] == [None] * len(rows)
+
+
+def test_what_was_run_so_far_is_told_and_nothing_is_run(tmp_path):
+    from benchmarks.steering import growth, runs
+    from benchmarks.steering.settings import Settings
+
+    for seed, share, method in (
+        (0, 0.25, "l2"),
+        (0, 0.5, "l2"),
+        (1, 0.5, "l2"),
+        (0, 0.5, "steered"),
+        (0, 0.5, "l1"),
+    ):
+        found = run_of(share, 0.9, method, seed)
+        (tmp_path / f"t-{seed}-{share:g}-{method}.json").write_text(json.dumps(found))
+    settings = Settings(tmp_path, tmp_path, "p", (0, 1), ("t", "other"), ("steered", "l2"), known=True)
+    told = [(row.details["method"], row.details["seed"], row.details["share"]) for row in runs.run(settings)]
+    assert told == [("steered", 0, 0.5), ("l2", 0, 0.5), ("l2", 0, 0.25), ("l2", 1, 0.5)]
+    assert growth.run(settings) == []
+    one = {"accuracy": 0.9, "ratio": 1.0, "changed": True}
+    content = {"accuracy": 0.89} | dict.fromkeys(growth.GROWN, one)
+    (tmp_path / "t-1.growth.json").write_text(json.dumps(content))
+    [free, best] = growth.run(settings)
+    assert free.passed
+    assert best.measured.startswith("+1.00 points")

@@ -1,9 +1,9 @@
 """Steering against everybody else: ``python -m benchmarks.steering``.
 
 Many hours on two cores: every method on every task, for three seeds, at the targets between which it begins to lose
-accuracy; results are kept as they come, and a run that was stopped goes on. ``--quick`` tries everything on a small
-task of its own in some minutes: enough to see that it works, not to learn anything. Parts: 1 the runs, 2 what follows
-from them, 3 growth.
+accuracy; results are kept as they come, a run that was stopped goes on, and ``--known`` tells what there is so far.
+``--quick`` tries everything on a small task of its own in some minutes: enough to see that it works, not to learn
+anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         help="of the time that may be tried; each task's own when left out",
     )
     parser.add_argument("--methods", nargs="+", default=None, help="which to run; all when left out")
+    parser.add_argument("--known", action="store_true", help="tell what was run so far, and run nothing")
     parser.add_argument("--quick", action="store_true", help="try everything on next to nothing")
 
 
@@ -58,7 +59,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             shutil.rmtree(folder)
         for path in work.glob("*.json"):
             path.unlink()
-    return Settings(work, options.data, options.profile, methods=methods, **chosen)
+    return Settings(work, options.data, options.profile, methods=methods, known=options.known, **chosen)
 
 
 BENCHMARK = Benchmark("steering", __doc__, PARTS, _settings, _options, RESULTS / "work" / "steering")

@@ -28,8 +28,12 @@ GROWN = {"grown where it is free": {}, "at the best widths": {"exchange": True}}
 def run(settings: Settings) -> list[Row]:
     rows = []
     for name in settings.tasks:
-        found = [_kept(settings, name, seed) for seed in settings.seeds]
-        for how in GROWN:
+        found = [
+            _kept(settings, name, seed)
+            for seed in settings.seeds
+            if not settings.known or _path(settings, name, seed).exists()
+        ]
+        for how in GROWN if found else ():
             gained = float(np.mean([each[how]["accuracy"] - each["accuracy"] for each in found]))
             ratios = [each[how]["ratio"] for each in found]
             changed = sum(each[how]["changed"] for each in found)
@@ -43,11 +47,15 @@ def run(settings: Settings) -> list[Row]:
 
 
 def _kept(settings: Settings, name: str, seed: int) -> dict[str, Any]:
-    path: Path = settings.work / f"{name}-{seed}.growth.json"
+    path = _path(settings, name, seed)
     if not path.exists():
         path.write_text(json.dumps(_measured(settings, name, seed)))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
+
+
+def _path(settings: Settings, name: str, seed: int) -> Path:
+    return settings.work / f"{name}-{seed}.growth.json"
 
 
 def _measured(settings: Settings, name: str, seed: int) -> dict[str, Any]:

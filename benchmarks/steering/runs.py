@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from benchmarks.steering.methods import Case
 
 
+#: What a run is one of.
+KEYS = ("task", "method", "seed")
+
+
 def run(settings: Settings) -> list[Row]:
+    if settings.known:
+        return [_row(found) for found in known(settings)]
     rows = []
     for name in settings.tasks:
         for method in settings.methods:
@@ -32,6 +38,19 @@ def run(settings: Settings) -> list[Row]:
                     runs.append(json.loads(path.read_text()))
             rows += [_row(found) for found in runs]
     return rows
+
+
+def known(settings: Settings) -> list[dict[str, Any]]:
+    """All runs of the chosen tasks, methods and seeds so far, task by task, method by method, the widest first."""
+    runs = [json.loads(path.read_text()) for path in settings.work.glob("*-*-*-*.json")]
+    chosen = (settings.tasks, settings.methods, settings.seeds)
+    return sorted(
+        (each for each in runs if all(each[key] in of for key, of in zip(KEYS, chosen, strict=True))),
+        key=lambda each: (
+            *(of.index(each[key]) for key, of in zip(KEYS, chosen, strict=True)),
+            -each["share"],
+        ),
+    )
 
 
 def _ladder(settings: Settings, name: str, method: str) -> list[float]:

@@ -25,6 +25,7 @@ class Settings:
         shares: measured times that may be tried, of the uncompressed network's; none: those of each task.
         timing_s: seconds for which the uncompressed network is timed.
         judged: whether results count against what is required.
+        known: only tell what was run before, and run nothing.
     """
 
     work: Path
@@ -36,3 +37,4 @@ class Settings:
     shares: tuple[float, ...] = ()
     timing_s: float = 4.0
     judged: bool = True
+    known: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Row
+from benchmarks.steering.runs import known
 from benchmarks.steering.settings import LOST, Settings
 
 #: Further saving against DeepIoT by size, and against the best of the others: on the median task, and at worst.
@@ -30,31 +30,26 @@ def run(settings: Settings) -> list[Row]:
 
 
 def _rows(settings: Settings) -> list[Row]:
-    runs = [json.loads(path.read_text()) for path in sorted(settings.work.glob("*-*-*-*.json"))]
-    runs = [each for each in runs if each["task"] in settings.tasks and "error" not in each]
+    runs = [each for each in known(settings) if "error" not in each]
     rows, further, against_best = [], [], []
     for task in settings.tasks:
         least = {
             m: least_time([r for r in runs if r["task"] == task and r["method"] == m])
             for m in settings.methods
         }
-        known = {method: share for method, share in least.items() if share is not None}
-        listed = ", ".join(
-            f"{method} {share:.3f}" for method, share in sorted(known.items(), key=lambda i: i[1])
-        )
+        found = {method: share for method, share in least.items() if share is not None}
+        listed = [f"{method} {share:.3f}" for method, share in sorted(found.items(), key=lambda i: i[1])]
+        none = [r["method"] for r in runs if r["task"] == task and r["method"] not in found]
+        listed += [f"none: {' '.join(dict.fromkeys(none))}"] if none else []
+        seeds = len({r["seed"] for r in runs if r["task"] == task})
         rows.append(
-            Row(
-                "2",
-                f"{task}: least share of the time within half a point",
-                "reported",
-                listed or "none",
-                None,
-            )
-        )
-        ours = known.get(OURS, 1.0)
+            Row("2", f"{task}: least share of the time within half a point", "reported",
+                f"{', '.join(listed)} (seeds: {seeds})", None)
+        )  # fmt: skip
+        ours = found.get(OURS, 1.0)
         if DEEPIOT in settings.methods:
-            further.append(1 - ours / known.get(DEEPIOT, 1.0))
-        others = [share for method, share in known.items() if method not in (OURS, *ABLATIONS)]
+            further.append(1 - ours / found.get(DEEPIOT, 1.0))
+        others = [share for method, share in found.items() if method not in (OURS, *ABLATIONS)]
         against_best.append(1 - ours / min(others, default=1.0))
     if further:
         rows.append(
