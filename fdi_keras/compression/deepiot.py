@@ -74,8 +74,11 @@ LIFT = 30.0
 #: Of a space stays this part of the share that would be left if all were narrowed alike to the target.
 LEAST = 0.5
 
-#: Halvings in which a threshold is found.
+#: Halvings in which a share is found.
 HALVINGS = 24
+
+#: A threshold is found by splitting an interval so often into so many parts; costs are predicted for all at once.
+SPLITS, PARTS = 6, 16
 
 
 def compress_by_deepiot(
@@ -137,7 +140,7 @@ class _Search:
         self.cost = _Cost(model, self.gated.channel_spaces, self.spaces, cost)
         check_target(self.cost.plan, target, "units")
         self.least = LEAST * self._share_of_all()
-        self.schedule = StrengthController(self.cost(self.widths), target, 1.0)
+        self.schedule = StrengthController(float(self.cost(self.widths)), target, 1.0)
         self.compressor = compressor_for([matrix.shape[1:] for matrix in self._matrices()])
         self.drawn = under_threshold(self.compressor)
         self.drawn.compile(keras.optimizers.Adam(RATE), _log_likelihood)
@@ -181,7 +184,7 @@ class _Search:
 
     def _fits(self, mask: np.ndarray, fits: Callable[[keras.Model], bool] | None) -> bool:
         if fits is None:
-            return self.cost(self._counts(mask)) <= self.target
+            return bool(self.cost(self._counts(mask)) <= self.target)
         self._close(mask)
         return fits(prune(self.gated))
 
@@ -214,12 +217,14 @@ class _Search:
         soft = SOFT * (HARD / SOFT) ** progress * max(float(np.std(_log_odds(kept))), LEAST_DEVIATION)
         scores = self._scores(kept)
         low, high = -LIFT, 2 * LIFT
-        for _ in range(HALVINGS):
-            level = (low + high) / 2
-            probability = kept / (1 + np.exp(np.clip((level - scores) / soft, -60, 60)))
-            self.expected = self.cost(self._counts(probability))
-            low, high = (level, high) if self.expected > budget else (low, level)
-        return probability, level - scores + _log_odds(kept), soft
+        for _ in range(SPLITS):
+            levels = np.linspace(low, high, PARTS + 1)[1:]
+            probability = kept / (1 + np.exp(np.clip((levels[:, None] - scores) / soft, -60, 60)))
+            costs = self.cost(self._counts(probability))
+            at = int(np.argmax(costs <= budget)) if costs[-1] <= budget else PARTS - 1
+            low, high = levels[at] - (levels[1] - levels[0]), levels[at]
+        self.expected = float(costs[at])
+        return probability[at], levels[at] - scores + _log_odds(kept), soft
 
     def _advantage(self, loss: float) -> float:
         """How much lower than usual a loss is, in usual deviations."""
@@ -236,7 +241,9 @@ class _Search:
         self.gated.all_gates.set_logits({name: logits[part] for name, part in parts})
 
     def _counts(self, probability: np.ndarray) -> np.ndarray:
-        return np.maximum([float(np.sum(probability[part])) for part in self._parts()], 1.0)
+        """Units of each space, ``(..., spaces)``, from what is kept of each, ``(..., units)``."""
+        counts = [np.sum(probability[..., part], axis=-1, dtype=float) for part in self._parts()]
+        return np.maximum(np.stack(counts, axis=-1), 1.0)
 
     def _parts(self) -> list[slice]:
         ends = np.cumsum(self.widths)
@@ -259,10 +266,10 @@ class _Cost:
         self.plan = LatencyPlan(read_layer_operators(read_graph(model)), spaces, cost)
         self.places = [self.plan.names.index(name) for name in names]
 
-    def __call__(self, widths: np.ndarray) -> float:
-        full = self.plan.full_widths.copy()
-        full[self.places] = np.round(widths)
-        return float(self.plan.predict_ms(full))
+    def __call__(self, widths: np.ndarray) -> np.ndarray:
+        full = np.broadcast_to(self.plan.full_widths, (*widths.shape[:-1], len(self.plan.names))).copy()
+        full[..., self.places] = np.round(widths)
+        return self.plan.predict_ms(full)
 
 
 def weight_matrix(layer: Any, kernel: np.ndarray) -> np.ndarray:
