@@ -153,8 +153,8 @@ def _fashion(folder: Path) -> tuple[Arrays, Arrays]:
     return (x, y), (xt, yt)
 
 
-#: Of tasks that narrow networks do as well.
-FAR = (0.25, 0.125, 0.06, 0.03, 0.02, 0.012)
+#: Of tasks that narrow networks do as well; of one channel in every space, theirs take some 0.015 of the time.
+FAR = (0.25, 0.125, 0.06, 0.03, 0.02)
 
 TASKS = {
     "images-vgg": Task(_vgg, partial(_from_npz, "cifar10_20k.npz"), 15, 20),
