@@ -21,6 +21,7 @@ import json
 import math
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -484,12 +485,14 @@ def steering_table(report: dict[str, Any]) -> str:
             cells.append(told + "; ".join(points))
         rows.append([method.replace("_", " "), *cells])
     head = ["", *(f"{task}, {before[task]:.1%} before" for task in tasks)]
-    seeds = len({run["seed"] for run in runs})
+    counts = Counter((run["task"], run["method"], run["share"]) for run in runs)
+    fewest, most = min(counts.values()), max(counts.values())
+    seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
     told = (
-        f"Measured on {report['date']}, {report['machine']}, {seeds} seed{'s' if seeds > 1 else ''}. Bold: the least "
+        f"Measured on {report['date']}, {report['machine']}, {seeds}. Bold: the least "
         "share of the uncompressed network's measured time at which at most half a point of accuracy is lost "
         "(between two points along the logarithm of the time; none: more is lost at every share that was tried). Then "
-        "the points of accuracy gained or lost at each share."
+        "the points of accuracy gained or lost at each share, of several seeds the mean (and the range)."
     )
     return "\n".join([told, "", *table(head, rows)])
 
