@@ -107,8 +107,45 @@ def test_verdicts(tmp_path):
     assert best.measured.startswith("+50%")
     assert best.passed
     assert rows["measured time against the target, 2 runs"].passed
+    # A task that was not run with another seed is no loss, and one where nothing was found is no win.
+    (tmp_path / "u-1-0.5-steered.json").write_text(json.dumps(run_of(0.5, 0.9, seed=1, task="u")))
+    (tmp_path / "u-0-0.5-l2.json").write_text(json.dumps(run_of(0.5, 0.9, "l2", task="u")))
+    (tmp_path / "v-0-0.5-steered.json").write_text(
+        json.dumps(
+            {"task": "v", "seed": 0, "share": 0.5, "method": "steered", "error": "no widths are fast enough"}
+        )
+    )
+    (tmp_path / "v-0-0.5-l2.json").write_text(json.dumps(run_of(0.5, 0.9, "l2", task="v")))
+    more = Settings(tmp_path, tmp_path, "p", (0, 1), ("t", "u", "v"), methods, (0.5, 0.125))
+    told = {row.row: row.measured for row in verdicts.run(more)}
+    assert told["saving against the best of the others, median task"].endswith("(t +50%, v -100%)")
+    assert told["further saving against DeepIoT by size, median task"].endswith("(t +50%)")
     unjudged = Settings(tmp_path, tmp_path, "p", (0,), ("t",), methods, (0.5, 0.125), judged=False)
     assert [row.passed for row in verdicts.run(unjudged)] == [None] * len(rows)
+
+
+def test_to_tell_what_was_run_deletes_nothing(tmp_path):
+    from benchmarks.steering.__main__ import BENCHMARK
+
+    words = [
+        "--known",
+        "--again",
+        "--tasks",
+        "activity",
+        "--work",
+        str(tmp_path),
+        "--results",
+        str(tmp_path / "rows.json"),
+    ]
+    with pytest.raises(SystemExit, match="nothing of this has been run"):
+        BENCHMARK.run(words)
+    path = tmp_path / "activity-0-0.5-l2.json"
+    path.write_text(json.dumps(run_of(0.5, 0.9, "l2", task="activity")))
+    for share in (0.5, 0.4):  # told anew each time
+        path.write_text(json.dumps(run_of(0.5, 0.9, "l2", task="activity", took=share)))
+        BENCHMARK.run([word for word in words if share == 0.5 or word != "--again"])
+        assert f"l2 {share:.3f}" in (tmp_path / "rows.json").read_text()
+    assert path.exists()
 
 
 def test_what_was_run_so_far_is_told_and_nothing_is_run(tmp_path):

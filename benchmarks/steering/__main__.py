@@ -43,7 +43,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _settings(options: argparse.Namespace) -> Settings:
     from benchmarks.steering.methods import METHODS
 
-    without_pipeline_tuning()
+    if not options.known:
+        without_pipeline_tuning()
     methods = tuple(options.methods or METHODS)
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
@@ -54,11 +55,12 @@ def _settings(options: argparse.Namespace) -> Settings:
         chosen |= QUICK
         work = work / "quick"
         work.mkdir(exist_ok=True)
-    if options.again:
+    if options.again and not options.known:
         for folder in work.glob("*-stages"):
             shutil.rmtree(folder)
         for path in work.glob("*.json"):
             path.unlink()
+    options.again |= options.known  # rows are made anew of what there is
     return Settings(work, options.data, options.profile, methods=methods, known=options.known, **chosen)
 
 

@@ -4,6 +4,7 @@ come."""
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,10 @@ KEYS = ("task", "method", "seed")
 
 def run(settings: Settings) -> list[Row]:
     if settings.known:
-        return [_row(found) for found in known(settings)]
+        found = known(settings)
+        if not found:
+            sys.exit(f"nothing of this has been run in {settings.work} yet; without --known it is.")
+        return [_row(each) for each in found]
     rows = []
     for name in settings.tasks:
         for method in settings.methods:

@@ -351,7 +351,7 @@ def _of_loops(plan: LatencyPlan, widths: np.ndarray) -> str:
     names = ", ".join(dict.fromkeys(name for name, _ in looping))
     return (
         f" {sum(ms for _, ms in looping):.3g} ms of it are loops ({names}), whose steps take some time "
-        "however narrow they are: fdi_keras.compress() unrolls them where that is faster."
+        "however narrow they are; built with unroll=True they may take less, which fdi_keras.compress() looks at."
     )
 
 

@@ -61,7 +61,7 @@ def test_narrow_layers_are_unrolled_and_wide_ones_are_loops():
 
 def test_a_target_below_what_loops_take_names_them():
     with pytest.raises(
-        fdi.errors.TargetError, match=r"cannot be met.* 2.42 ms of it are loops \(first, .*unrolls them"
+        fdi.errors.TargetError, match=r"cannot be met.* 2.42 ms of it are loops \(first, .*unroll=True"
     ):
         fdi.prune(network(), device(), target_ms=1.0)
     dense = keras.Sequential([keras.Input((6,)), L.Dense(5), L.Dense(3)])
