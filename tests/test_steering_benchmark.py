@@ -166,8 +166,36 @@ def test_what_was_run_so_far_is_told_and_nothing_is_run(tmp_path):
     assert told == [("steered", 0, 0.5), ("l2", 0, 0.5), ("l2", 0, 0.25), ("l2", 1, 0.5)]
     assert growth.run(settings) == []
     one = {"accuracy": 0.9, "ratio": 1.0, "changed": True}
-    content = {"accuracy": 0.89} | dict.fromkeys(growth.GROWN, one)
+    content = {"task": "t", "seed": 1, "accuracy": 0.89} | dict.fromkeys(growth.GROWN, one)
     (tmp_path / "t-1.growth.json").write_text(json.dumps(content))
     [free, best] = growth.run(settings)
     assert free.passed
     assert best.measured.startswith("+1.00 points")
+
+
+def test_what_the_results_tell_of_is_not_run_again(tmp_path):
+    """After a fresh checkout there are results, and no folder of runs."""
+    from benchmarks.steering.__main__ import BENCHMARK
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    one = {"accuracy": 0.9, "ratio": 1.0, "changed": True}
+    kept = {
+        "speech-2-0.5-l2.json": run_of(0.5, 0.9, "l2", 2, "speech"),
+        "speech-2-0.125-l2.json": run_of(0.125, 0.9, "l2", 2, "speech", took=0.13),
+        "speech-2.growth.json": {"task": "speech", "seed": 2, "accuracy": 0.9, "grown where it is free": one,
+                                 "at the best widths": one},
+    }  # fmt: skip
+    for name, found in kept.items():
+        (first / name).write_text(json.dumps(found))
+    words = ["--known", "--results", str(tmp_path / "rows.json"), "--work"]
+    assert BENCHMARK.run([*words, str(first)]) == 0
+    rows = (tmp_path / "rows.json").read_text()
+    second.mkdir()
+    newer = kept["speech-2-0.5-l2.json"] | {"accuracy": 0.91}
+    (second / "speech-2-0.5-l2.json").write_text(json.dumps(newer))
+    BENCHMARK.run([*words, str(second)])
+    assert {path.name: json.loads(path.read_text()) for path in second.iterdir()} == kept | {
+        "speech-2-0.5-l2.json": newer
+    }
+    assert (tmp_path / "rows.json").read_text() != rows

@@ -1,7 +1,8 @@
 """Steering against everybody else: ``python -m benchmarks.steering``.
 
 Many hours on two cores: every method on every task, for three seeds, at the targets between which it begins to lose
-accuracy; results are kept as they come, a run that was stopped goes on, and ``--known`` tells what there is so far.
+accuracy; results are kept as they come, a run that was stopped goes on (what the results tell of is not run again, even
+after a fresh checkout; ``--again`` runs everything anew), and ``--known`` tells what there is so far.
 ``--quick`` tries everything on a small task of its own in some minutes: enough to see that it works, not to learn
 anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.command import RESULTS, Benchmark
 from benchmarks.prompt_epochs import without_pipeline_tuning
+from benchmarks.report import Report
 from benchmarks.steering.settings import PARTS, Settings
 
 #: What the quick form tries.
@@ -41,6 +43,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    from benchmarks.steering import growth, runs
     from benchmarks.steering.methods import METHODS
 
     if not options.known:
@@ -60,6 +63,10 @@ def _settings(options: argparse.Namespace) -> Settings:
             shutil.rmtree(folder)
         for path in work.glob("*.json"):
             path.unlink()
+    elif not options.quick:
+        before = Report(options.results).rows
+        runs.take_up(before, work)
+        growth.take_up(before, work)
     options.again |= options.known  # rows are made anew of what there is
     return Settings(work, options.data, options.profile, methods=methods, known=options.known, **chosen)
 

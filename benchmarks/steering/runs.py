@@ -36,7 +36,7 @@ def run(settings: Settings) -> list[Row]:
             runs: list[dict[str, Any]] = []
             while (share := next_share(runs, _ladder(settings, name, method))) is not None:
                 for seed in settings.seeds:
-                    path = settings.work / f"{name}-{seed}-{share:g}-{method}.json"
+                    path = path_of(settings.work, name, seed, share, method)
                     if not path.exists():
                         _one(settings, name, seed, share, method, path)
                     runs.append(json.loads(path.read_text()))
@@ -55,6 +55,22 @@ def known(settings: Settings) -> list[dict[str, Any]]:
             -each["share"],
         ),
     )
+
+
+def path_of(work: Path, task: str, seed: int, share: float, method: str) -> Path:
+    """Of what a run found."""
+    return work / f"{task}-{seed}-{share:g}-{method}.json"
+
+
+def take_up(rows: Sequence[Row], work: Path) -> None:
+    """Write the runs that rows tell of and the folder lacks: after a fresh checkout nothing is run twice."""
+    for row in rows:
+        if row.part != "1":
+            continue
+        found = {key: value for key, value in row.details.items() if key != "seconds_of_part"}
+        path = path_of(work, found["task"], found["seed"], found["share"], found["method"])
+        if not path.exists():
+            path.write_text(json.dumps(found))
 
 
 def _ladder(settings: Settings, name: str, method: str) -> list[float]:
