@@ -68,8 +68,10 @@ def main() -> None:
         draw_learning(reports["execution_time"])
     if "memory_study" in reports:
         draw_memory(reports["memory_study"])
-    if "steering" in reports:
-        fill_in(DOCS / "method.md", "steering", steering_table(reports["steering"]))
+    # One file of results a processor: steering.json, steering-xeon.json.
+    steering = [report for name, report in reports.items() if benchmark_of(name) == "steering"]
+    if steering:
+        fill_in(DOCS / "method.md", "steering", "\n\n".join(map(steering_table, steering)))
     if reports:
         (DOCS / "results.md").write_text(results_page(reports))
         fill_in(README, "results", short_results(reports))
@@ -395,13 +397,30 @@ def results_page(reports: dict[str, Any]) -> str:
         "in the table.",
     ]
     for name, report in reports.items():
-        text += ["", f"## `python -m benchmarks.{name}`", "", f"{report['date']}, {report['machine']}.", ""]
+        processors = processors_of(report)
+        heading = [
+            "",
+            f"## `python -m benchmarks.{benchmark_of(name)}`{', ' if processors else ''}{processors}",
+        ]
+        text += [*heading, "", f"{report['date']}, {report['machine']}.", ""]
         text += table(
             ("part", "what", "required", "measured", ""),
             [[row[k] for k in ("part", "row", "required", "measured", "verdict")] for row in report["rows"]],
         )
         text += networks_table(report) + opponents_table(report)
     return "\n".join(text) + "\n"
+
+
+def benchmark_of(name: str) -> str:
+    """The benchmark that wrote a file of results; what a dash parts from it says on which computer."""
+    return name.partition("-")[0]
+
+
+def processors_of(report: dict[str, Any]) -> str:
+    """What runs were timed on, where it is known."""
+    return ", ".join(
+        dict.fromkeys(row["details"]["processor"] for row in report["rows"] if "processor" in row["details"])
+    )
 
 
 def networks_table(report: dict[str, Any]) -> list[str]:
@@ -489,7 +508,7 @@ def steering_table(report: dict[str, Any]) -> str:
     fewest, most = min(counts.values()), max(counts.values())
     seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
     told = (
-        f"Measured on {report['date']}, {report['machine']}, {seeds}. Bold: the least "
+        f"Measured on {report['date']}, {processors_of(report)}, {seeds}. Bold: the least "
         "share of the uncompressed network's measured time at which at most half a point of accuracy is lost "
         "(between two points along the logarithm of the time; none: more is lost at every share that was tried). Then "
         "the points of accuracy gained or lost at each share, of several seeds the mean (and the range)."

@@ -135,12 +135,19 @@ def test_results_are_tables_of_all_rows(pictures):
     page = pictures.results_page({"main_job": {"date": "2026-01-01", "machine": "m", "rows": [row, row]}})
     assert page.count("| 1 | a \\| b | <= 8 % | 5 % | PASS |") == 2
 
+    # A benchmark may have been run on several computers.
+    row |= {"details": {"processor": "a slow one"}}
+    page = pictures.results_page(
+        {"main_job-slow": {"date": "2026-01-01", "machine": "m", "rows": [row, row]}}
+    )
+    assert "\n## `python -m benchmarks.main_job`, a slow one\n" in page
+
 
 def test_the_table_of_steering(pictures):
     def row(method, share, accuracy, seed=0):
         details = {
             "task": "digits", "method": method, "share": share, "seed": seed, "accuracy": accuracy,
-            "start_accuracy": 0.9, "measured_ms": share, "start_ms": 1.0,
+            "start_accuracy": 0.9, "measured_ms": share, "start_ms": 1.0, "processor": "a slow one",
         }  # fmt: skip
         return {"part": "1", "row": "", "details": details}
 
@@ -150,10 +157,10 @@ def test_the_table_of_steering(pictures):
         row("l1", 0.5, 0.8),
         row("l1", 0.5, 0.7, 1),
     ]
-    failed = {"part": "1", "row": "", "details": {"error": "too narrow"}}
+    failed = {"part": "1", "row": "", "details": {"error": "too narrow", "processor": "a slow one"}}
     report = {"date": "today", "machine": "this one", "rows": [*rows, failed]}
     told = pictures.steering_table(report).splitlines()
-    assert "2 seeds" in told[0]
+    assert told[0].startswith("Measured on today, a slow one, 1 to 2 seeds.")
     assert told[2] == "|  | digits, 90.0% before |"
     # Half a point is lost three eighths of the way from 0.5 to 0.25.
     assert told[4] == "| steered | **0.386**: +1.0 at 0.500; -3.0 at 0.250 |"

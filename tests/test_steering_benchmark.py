@@ -41,7 +41,7 @@ def test_the_quick_form_runs(tmp_path):
 def run_of(share, accuracy, method="steered", seed=0, task="t", took=None):
     return {
         "task": task, "seed": seed, "share": share, "method": method, "accuracy": accuracy, "start_accuracy": 0.9,
-        "start_ms": 2.0, "measured_ms": 2.0 * (share if took is None else took),
+        "start_ms": 2.0, "measured_ms": 2.0 * (share if took is None else took), "processor": "slow",
     }  # fmt: skip
 
 
@@ -176,6 +176,7 @@ def test_what_was_run_so_far_is_told_and_nothing_is_run(tmp_path):
 def test_what_the_results_tell_of_is_not_run_again(tmp_path):
     """After a fresh checkout there are results, and no folder of runs."""
     from benchmarks.steering.__main__ import BENCHMARK
+    from benchmarks.steering.growth import GROWN
 
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
@@ -183,9 +184,9 @@ def test_what_the_results_tell_of_is_not_run_again(tmp_path):
     kept = {
         "speech-2-0.5-l2.json": run_of(0.5, 0.9, "l2", 2, "speech"),
         "speech-2-0.125-l2.json": run_of(0.125, 0.9, "l2", 2, "speech", took=0.13),
-        "speech-2.growth.json": {"task": "speech", "seed": 2, "accuracy": 0.9, "grown where it is free": one,
-                                 "at the best widths": one},
-    }  # fmt: skip
+        "speech-2.growth.json": {"task": "speech", "seed": 2, "processor": "slow", "accuracy": 0.9}
+        | dict.fromkeys(GROWN, one),
+    }
     for name, found in kept.items():
         (first / name).write_text(json.dumps(found))
     words = ["--known", "--results", str(tmp_path / "rows.json"), "--work"]
@@ -199,3 +200,6 @@ def test_what_the_results_tell_of_is_not_run_again(tmp_path):
         "speech-2-0.5-l2.json": newer
     }
     assert (tmp_path / "rows.json").read_text() != rows
+    # Another processor's shares of the time are not gone on with.
+    with pytest.raises(SystemExit, match=r"are of slow; this computer is .*: name other --results"):
+        BENCHMARK.run([*words[1:], str(second)])

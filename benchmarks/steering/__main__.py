@@ -1,8 +1,9 @@
 """Steering against everybody else: ``python -m benchmarks.steering``.
 
 Many hours on two cores: every method on every task, for three seeds, at the targets between which it begins to lose
-accuracy; results are kept as they come, a run that was stopped goes on (what the results tell of is not run again, even
-after a fresh checkout; ``--again`` runs everything anew), and ``--known`` tells what there is so far.
+accuracy; results are kept as they come, and a run that was stopped goes on. What the results tell of is not run again,
+even after a fresh checkout, unless ``--again`` says so; those of another processor are not gone on with. ``--known``
+tells what there is so far.
 ``--quick`` tries everything on a small task of its own in some minutes: enough to see that it works, not to learn
 anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from benchmarks.command import RESULTS, Benchmark
 from benchmarks.prompt_epochs import without_pipeline_tuning
 from benchmarks.report import Report
+from benchmarks.steering.records import processors, take_up
 from benchmarks.steering.settings import PARTS, Settings
 
 #: What the quick form tries.
@@ -43,8 +45,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from benchmarks.steering import growth, runs
     from benchmarks.steering.methods import METHODS
+    from fdi_keras.devices import open_device
 
     if not options.known:
         without_pipeline_tuning()
@@ -64,11 +66,24 @@ def _settings(options: argparse.Namespace) -> Settings:
         for path in work.glob("*.json"):
             path.unlink()
     elif not options.quick:
-        before = Report(options.results).rows
-        runs.take_up(before, work)
-        growth.take_up(before, work)
+        take_up(Report(options.results).rows, work)
+    processor = open_device("local").info.name
+    others = set() if options.known else processors(work) - {processor}
+    if others:
+        sys.exit(
+            f"{work} and {options.results} are of {', '.join(sorted(others))}; this computer is {processor}, of whose "
+            "time shares are others: name other --results, another --work, and its own --profile."
+        )
     options.again |= options.known  # rows are made anew of what there is
-    return Settings(work, options.data, options.profile, methods=methods, known=options.known, **chosen)
+    return Settings(
+        work,
+        options.data,
+        options.profile,
+        methods=methods,
+        known=options.known,
+        processor=processor,
+        **chosen,
+    )
 
 
 BENCHMARK = Benchmark("steering", __doc__, PARTS, _settings, _options, RESULTS / "work" / "steering")

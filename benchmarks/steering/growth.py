@@ -7,13 +7,12 @@ widths of no more predicted time. Each is fine-tuned alike.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.report import Row
+from benchmarks.steering.records import growth_path
 from benchmarks.steering.runs import accuracy, case_of
 from benchmarks.steering.settings import Settings
 
@@ -32,7 +31,7 @@ def run(settings: Settings) -> list[Row]:
         found = [
             _kept(settings, name, seed)
             for seed in settings.seeds
-            if not settings.known or _path(settings.work, name, seed).exists()
+            if not settings.known or growth_path(settings.work, name, seed).exists()
         ]
         for how in GROWN if found else ():
             gained = float(np.mean([each[how]["accuracy"] - each["accuracy"] for each in found]))
@@ -48,24 +47,11 @@ def run(settings: Settings) -> list[Row]:
 
 
 def _kept(settings: Settings, name: str, seed: int) -> dict[str, Any]:
-    path = _path(settings.work, name, seed)
+    path = growth_path(settings.work, name, seed)
     if not path.exists():
         path.write_text(json.dumps(_measured(settings, name, seed)))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
-
-
-def _path(work: Path, name: str, seed: int) -> Path:
-    return work / f"{name}-{seed}.growth.json"
-
-
-def take_up(rows: Sequence[Row], work: Path) -> None:
-    """As that of :mod:`~benchmarks.steering.runs`."""
-    for row in rows:
-        for found in row.details["seeds"] if row.part == "3" else ():
-            path = _path(work, found["task"], found["seed"])
-            if not path.exists():
-                path.write_text(json.dumps(found))
 
 
 def _measured(settings: Settings, name: str, seed: int) -> dict[str, Any]:
@@ -92,7 +78,8 @@ def _measured(settings: Settings, name: str, seed: int) -> dict[str, Any]:
         return accuracy(tuned(network, case, epochs), test)
 
     times = fdi.measure_interleaved([pruned, *networks.values()], seconds=2.0)
-    found: dict[str, Any] = {"task": name, "seed": seed, "accuracy": learned(pruned)}
+    found: dict[str, Any] = {"task": name, "seed": seed, "processor": settings.processor}
+    found["accuracy"] = learned(pruned)
     for (how, network), took in zip(networks.items(), times[1:], strict=True):
         changed = [w.shape for w in network.weights] != [w.shape for w in pruned.weights]
         found[how] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.report import Row
+from benchmarks.steering.records import run_path
 from benchmarks.steering.settings import LOST, Settings
 from benchmarks.steering.tasks import QUICK_TASKS, TASKS, Arrays, Task
 
@@ -36,7 +37,7 @@ def run(settings: Settings) -> list[Row]:
             runs: list[dict[str, Any]] = []
             while (share := next_share(runs, _ladder(settings, name, method))) is not None:
                 for seed in settings.seeds:
-                    path = path_of(settings.work, name, seed, share, method)
+                    path = run_path(settings.work, name, seed, share, method)
                     if not path.exists():
                         _one(settings, name, seed, share, method, path)
                     runs.append(json.loads(path.read_text()))
@@ -55,22 +56,6 @@ def known(settings: Settings) -> list[dict[str, Any]]:
             -each["share"],
         ),
     )
-
-
-def path_of(work: Path, task: str, seed: int, share: float, method: str) -> Path:
-    """Of what a run found."""
-    return work / f"{task}-{seed}-{share:g}-{method}.json"
-
-
-def take_up(rows: Sequence[Row], work: Path) -> None:
-    """Write the runs that rows tell of and the folder lacks: after a fresh checkout nothing is run twice."""
-    for row in rows:
-        if row.part != "1":
-            continue
-        found = {key: value for key, value in row.details.items() if key != "seconds_of_part"}
-        path = path_of(work, found["task"], found["seed"], found["share"], found["method"])
-        if not path.exists():
-            path.write_text(json.dumps(found))
 
 
 def _ladder(settings: Settings, name: str, method: str) -> list[float]:
@@ -138,6 +123,7 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
     network = case.network
     keras.utils.set_random_seed(1000 * seed + 1)
     found: dict[str, Any] = {"task": name, "seed": seed, "share": share, "method": method}
+    found["processor"] = settings.processor
     try:
         small = METHODS[method](case)
     except (fdi.errors.FdiError, LookupError) as error:

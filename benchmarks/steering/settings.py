@@ -26,6 +26,7 @@ class Settings:
         timing_s: seconds for which the uncompressed network is timed.
         judged: whether results count against what is required.
         known: only tell what was run before, and run nothing.
+        processor: of this computer; a share of the time is none on another.
     """
 
     work: Path
@@ -38,3 +39,4 @@ class Settings:
     timing_s: float = 4.0
     judged: bool = True
     known: bool = False
+    processor: str = ""
