@@ -126,7 +126,7 @@ def compress(
                 "folder": str(result.folder),
                 "target_ms": wanted,
                 "stages": [asdict(s) for s in result.stages],
-                "warnings": [loaded.caution] if loaded.caution else [],
+                "warnings": result.cautions,
             }
             for wanted, result in results.items()
         ]

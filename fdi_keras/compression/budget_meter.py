@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import keras
 
+from fdi_keras.devices import RuntimeChoice
 from fdi_keras.networks.budget_plan import BudgetPlan
 from fdi_keras.networks.budgets import Budget
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.export import export_litert, litert_to_time
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.latency import measure_interleaved
+from fdi_keras.profile import DeviceProfile
+from fdi_keras.profile.timed_on import runtime_of
 
 
 class BudgetMeter:
     """Measures what can be measured, and learns from it what predictions are worth (our choice).
 
-    Latencies on a device that a budget names and sizes of files are measured, everything else is predicted. What was
-    measured last of a budget, in units of what was predicted, holds for all predictions after it.
+    Latencies on a device that a budget names are measured, executed as its profile was, and sizes of files;
+    everything else is predicted. What was measured last of a budget, in units of what was predicted, holds for all
+    predictions after it.
 
     Args:
         original: the network before compression.
@@ -29,7 +33,7 @@ class BudgetMeter:
     def __init__(self, original: keras.Model, budgets: Sequence[Budget]):
         self.original, self.budgets = original, list(budgets)
         self._scales = [1.0] * len(self.budgets)
-        self._first_ms: dict[str, float] = {}
+        self._first_ms: dict[tuple[str, RuntimeChoice], float] = {}
 
     @property
     def measures(self) -> bool:
@@ -85,16 +89,21 @@ class BudgetMeter:
             return len(export_litert(network)) / 1e6
         if budget.device is None:
             return None
-        if network is self.original or budget.device not in self._first_ms:
-            [first] = measure_interleaved(
-                [self.original], budget.device, seconds=seconds, contents=[self._original_file]
-            )
-            self._first_ms.setdefault(budget.device, first.median_ms)
+        assert isinstance(budget.profile, DeviceProfile)
+        runtime = runtime_of(budget.profile)
+        where = budget.device, runtime
+        timed = partial(
+            measure_interleaved,
+            device=budget.device, threads=runtime.threads or 1, seconds=seconds, runtime=runtime,
+        )  # fmt: skip
+        if network is self.original or where not in self._first_ms:
+            [first] = timed([self.original], contents=[self._original_file])
+            self._first_ms.setdefault(where, first.median_ms)
         if network is self.original:
-            return self._first_ms[budget.device]
+            return self._first_ms[where]
         pair, contents = [self.original, network], [self._original_file, litert_to_time(network)]
-        original, took = measure_interleaved(pair, budget.device, seconds=seconds, contents=contents)
-        return took.median_ms / original.median_ms * self._first_ms[budget.device]
+        original, took = timed(pair, contents=contents)
+        return took.median_ms / original.median_ms * self._first_ms[where]
 
     @cached_property
     def _original_file(self) -> bytes:

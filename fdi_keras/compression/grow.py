@@ -25,6 +25,7 @@ from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.networks.latency import measure_interleaved
 from fdi_keras.profile import DeviceProfile, load_profile
+from fdi_keras.profile.timed_on import check_device, runtime_of
 from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
 #: A network may grow to this multiple of a space's width when no origin limits it (our choice).
@@ -78,7 +79,8 @@ def grow(
         origin: what ``small`` was pruned from (gated or plain). Channels that come back are then the
             most important of those that were cut, with their trained weights; no space grows
             beyond its width there. Without it new channels start small.
-        device: time the candidates on this device and take only what is no slower in truth.
+        device: time the candidates on this device, executed as the profile was measured, and take only what is no
+            slower in truth.
         exchange: of all widths of at most this time take those that keep most importance, some narrower than
             before; says how much any others could keep. Without it no space gets narrower.
         report: called with each change and why; ``None``: silent (the journal has it all the same).
@@ -92,7 +94,8 @@ def grow(
 
     Raises:
         UsageError: ``small`` still has gates, ``origin`` is not what it was made from, a target
-            together with a device, or budgets together with any of these.
+            together with a device, budgets together with any of these, or the profile of a phone and this
+            computer as device.
         TargetError: the network exceeds a budget already.
 
     Example::
@@ -108,6 +111,10 @@ def grow(
             "grow() takes target_ms=, a predicted latency, or device=, which verifies; not both."
         )
     prices = _prices(profile, device, target_ms, budgets)
+    if device is not None and isinstance(prices, DeviceProfile):
+        caution = check_device(prices, device)
+        if caution and report is not None:
+            report(f"caution: {caution}")
     graph = read_graph(small)
     spaces = find_channel_spaces(graph)
     plan = plan_of(prices, graph, spaces)
@@ -133,7 +140,10 @@ def grow(
         """Measured time of one network in units of another's."""
         assert isinstance(prices, DeviceProfile)
         models = [build(widths)[0] for widths in (base, candidate)]
-        first, second = measure_interleaved(models, device or "local", prices.runtime.threads, VERIFYING_S)
+        runtime = runtime_of(prices)
+        first, second = measure_interleaved(
+            models, device or "local", runtime.threads or 1, VERIFYING_S, runtime
+        )
         return second.median_ms / first.median_ms
 
     budget_ms = max(float(plan.predict_ms(now)), target_ms or 0.0)

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.networks.latency import measure_interleaved, predict_latency
 from fdi_keras.profile import DeviceProfile, load_profile
 from fdi_keras.profile.files import write_atomically
+from fdi_keras.profile.timed_on import check_device, runtime_of
 
 #: Share of the epochs in which the gates are trained.
 STEERING = 0.2
@@ -81,11 +82,13 @@ class Compressed:
         model: the fine-tuned network, plain Keras, compiled as the original was.
         stages: every network on the way, the original first.
         folder: where all of them lie; ``None`` when none was named.
+        cautions: what to know of the numbers: profiles that were not measured, or of another device.
     """
 
     model: keras.Model
     stages: list[Stage]
     folder: Path | None
+    cautions: list[str] = field(default_factory=list)
 
 
 def compress(
@@ -119,7 +122,8 @@ def compress(
         epochs: in all, steering and fine-tuning together; at least 2.
         validation_data: ``(x, y)``, or a dataset, for the metrics of every stage.
         batch_size: of arrays.
-        device: times what is pruned and every stage, as ``fdi devices`` lists it; ``None`` for none.
+        device: times what is pruned and every stage, as ``fdi devices`` lists it, executed as the profile was
+            measured (threads, delegate, precision, cores); ``None`` for none.
         budgets: further limits that have to be kept, such as the latency on another device. A latency is timed
             where its budget names a device, a file is measured; energy and memory are predicted.
         mixtures: whether the teacher is asked about weighted means of two examples as well. False where such means
@@ -132,7 +136,8 @@ def compress(
 
     Raises:
         UsageError: the model is not compiled or as fast already, too few epochs, arrays without examples or of
-            unequal numbers of them, a folder of another run, or the target once more among the budgets.
+            unequal numbers of them, a folder of another run, the target once more among the budgets, or the
+            profile of a phone and this computer as device.
         TargetError: no widths meet the target, or keep the budgets.
         StorageError: the folder cannot be written.
         TrainingDivergedError: the loss became NaN.
@@ -154,17 +159,26 @@ def compress(
         raise UsageError(f"compress(data=(x, y)): expected as many labels as examples, received {received}.")
     if isinstance(profile, str):
         profile = load_profile(profile)
-    if profile.caution:
-        report(f"caution: {profile.caution}")
     limits = [Budget(profile, ms=target_ms, device=device), *(checked_budgets(budgets) if budgets else ())]
-    for unmeasured in profiles_of(limits[1:]):
-        if unmeasured.caution:
-            report(f"caution: profile {unmeasured.name!r} is {unmeasured.caution}")
+    cautions = _cautions(limits)
+    for text in cautions:
+        report(f"caution: {text}")
     run = _Run(
         model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, session, report
     )
     run.begin(folder)
-    return run.carry_out()
+    return replace(run.carry_out(), cautions=cautions)
+
+
+def _cautions(limits: Sequence[Budget]) -> list[str]:
+    """What to know of the profiles, and of the devices on which networks are timed."""
+    found = [profile.caution for profile in profiles_of(limits)]
+    found += [
+        check_device(limit.profile, limit.device)
+        for limit in limits
+        if isinstance(limit.profile, DeviceProfile) and limit.device is not None
+    ]
+    return [text for text in found if text]
 
 
 class _Run:
@@ -382,7 +396,10 @@ class _Run:
     def _stages(self, networks: Mapping[str, keras.Model]) -> list[Stage]:
         times: list[float | None] = [None] * len(networks)
         if self.device is not None:
-            measured = measure_interleaved(list(networks.values()), self.device, seconds=MEASURE_S)
+            runtime = runtime_of(self.profile)
+            measured = measure_interleaved(
+                list(networks.values()), self.device, runtime.threads or 1, MEASURE_S, runtime
+            )
             times = [each.median_ms for each in measured]
         stages = [
             self._stage(name, network, took)
