@@ -47,6 +47,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _settings(options: argparse.Namespace) -> Settings:
     from benchmarks.steering.methods import METHODS
     from fdi_keras.devices import open_device
+    from fdi_keras.profile import load_profile
+    from fdi_keras.profile.timed_on import check_device
 
     if not options.known:
         without_pipeline_tuning()
@@ -74,6 +76,9 @@ def _settings(options: argparse.Namespace) -> Settings:
             f"{work} and {options.results} are of {', '.join(sorted(others))}; this computer is {processor}, of whose "
             "time shares are others: name other --results, another --work, and its own --profile."
         )
+    caution = "" if options.known else check_device(load_profile(options.profile), "local")
+    if caution:
+        print(f"caution: {caution}")
     options.again |= options.known  # rows are made anew of what there is
     return Settings(
         work,
