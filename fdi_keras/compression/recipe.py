@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -160,25 +160,11 @@ def compress(
     if isinstance(profile, str):
         profile = load_profile(profile)
     limits = [Budget(profile, ms=target_ms, device=device), *(checked_budgets(budgets) if budgets else ())]
-    cautions = _cautions(limits)
-    for text in cautions:
-        report(f"caution: {text}")
     run = _Run(
         model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, session, report
     )
     run.begin(folder)
-    return replace(run.carry_out(), cautions=cautions)
-
-
-def _cautions(limits: Sequence[Budget]) -> list[str]:
-    """What to know of the profiles, and of the devices on which networks are timed."""
-    found = [profile.caution for profile in profiles_of(limits)]
-    found += [
-        check_device(limit.profile, limit.device)
-        for limit in limits
-        if isinstance(limit.profile, DeviceProfile) and limit.device is not None
-    ]
-    return [text for text in found if text]
+    return run.carry_out()
 
 
 class _Run:
@@ -201,6 +187,13 @@ class _Run:
         self.profile, self.target_ms, self.device = first.profile, first.limit, first.device
         self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
         self.mixtures, self.session, self.report = mixtures, session, report
+        self.other_devices = [
+            text
+            for limit in limits
+            if isinstance(limit.profile, DeviceProfile) and limit.device is not None
+            if (text := check_device(limit.profile, limit.device))
+        ]
+        self.cautions = [known.caution for known in profiles_of(limits) if known.caution] + self.other_devices
         self.steering = min(max(round(STEERING * epochs), 1), epochs - 1)
         self.tuning = epochs - self.steering
         self.folder: Path | None = None
@@ -241,6 +234,8 @@ class _Run:
         self.folder = path
 
     def carry_out(self) -> Compressed:
+        for text in self.cautions:
+            self.report(f"caution: {text}")
         took = self.meter.amounts(self.model, FIRST_S)
         if all(amount <= budget.limit for amount, budget in zip(took, self.limits, strict=True)):
             raise UsageError(
@@ -261,7 +256,7 @@ class _Run:
         else:
             self.report("all training was done before")
         networks = {"original": self.model, "pruned": pruned, "grown": grown, "fine-tuned": tuned}
-        return Compressed(tuned, self._stages(networks), self.folder)
+        return Compressed(tuned, self._stages(networks), self.folder, self.cautions)
 
     # The stages
 
@@ -290,7 +285,13 @@ class _Run:
         else:
             regularizer = BudgetRegularizer(limits)
         self._compile(gated, regularizer=regularizer)
-        self._fit(gated, self.steering, "steering", [LatencyCallback(session=self.session)])
+
+        def warn(epoch: int, logs: object) -> None:
+            for text in self.other_devices if epoch == 0 else ():
+                history_of(gated).write("warning", message=text)
+
+        warned = keras.callbacks.LambdaCallback(on_epoch_end=warn)  # the session begins with the epoch
+        self._fit(gated, self.steering, "steering", [LatencyCallback(session=self.session), warned])
         self._keep(gated, "gated")
         return gated
 

@@ -71,7 +71,8 @@ def test_compression_times_as_the_profile_was_measured(slow_kernels):
     said = []
     other = of(slow_kernels, name="another processor")
     result = fdi.compress(model, other, 0.5 * took, data, 2, session="slow", report=said.append)
-    timed = [e for e in read_journal(history_of(result.model).journal) if e["event"] == "measured"]
+    events = list(read_journal(history_of(result.model).journal))
+    timed = [e for e in events if e["event"] == "measured"]
     assert timed
     assert all("(none)" in event["runtime"] for event in timed)
     # With XNNPACK the whole network is faster than half of the time without.
@@ -79,6 +80,7 @@ def test_compression_times_as_the_profile_was_measured(slow_kernels):
     [caution] = result.cautions
     assert said[0] == f"caution: {caution}"
     assert "another processor" in caution
+    assert caution in [event.get("message") for event in events if event["event"] == "warning"]
 
 
 def test_growth_names_another_device_and_refuses_another_kind(slow_kernels):
