@@ -63,7 +63,8 @@ def main() -> None:
     draw_steps(arguments.profile, arguments.measure)
     if arguments.demo.exists():
         draw_demo(json.loads(arguments.demo.read_text()))
-    reports = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.results.glob("*.json"))}
+    files = sorted(arguments.results.glob("*.json"), key=lambda path: path.stem)
+    reports = {path.stem: json.loads(path.read_text()) for path in files}
     if "execution_time" in reports:
         draw_learning(reports["execution_time"])
     if "memory_study" in reports:

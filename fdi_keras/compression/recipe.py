@@ -47,7 +47,7 @@ STEERING = 0.2
 FIRST_S, MEASURE_S, TRY_S = 3.0, 1.0, 0.5
 
 #: What is pruned may miss the target by this share; so often other widths are tried.
-ON_TARGET, TRIES = 0.02, 4
+ON_TARGET, TRIES = 0.02, 5
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,8 @@ def compress(
     run = _Run(
         model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, session, report
     )
+    for text in run.cautions:
+        report(f"caution: {text}")
     run.begin(folder)
     return run.carry_out()
 
@@ -234,8 +236,6 @@ class _Run:
         self.folder = path
 
     def carry_out(self) -> Compressed:
-        for text in self.cautions:
-            self.report(f"caution: {text}")
         took = self.meter.amounts(self.model, FIRST_S)
         if all(amount <= budget.limit for amount, budget in zip(took, self.limits, strict=True)):
             raise UsageError(
@@ -298,6 +298,7 @@ class _Run:
     def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
         """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
         shapes: list[Any] = []
+        nearest: tuple[float, keras.Model, keras.Model] | None = None
         for left in reversed(range(TRIES)):
             try:
                 pruned, grown = self._narrowed(gated, self.meter.to_predict())
@@ -316,12 +317,17 @@ class _Run:
                 budget.what == "file_mb" and amount > budget.limit
                 for amount, budget in zip(took, self.limits, strict=True)
             )
+            off = abs(most - 1) + exceeded
+            if nearest is None or off < nearest[0]:
+                nearest = off, pruned, grown
             before, shapes = shapes, [weight.shape for weight in grown.weights]
-            done = abs(most - 1) <= ON_TARGET and not exceeded
+            done = off <= ON_TARGET
             if done or not left or not self.meter.measures or shapes == before:
                 break
             told = ", ".join(map(str, self.meter.to_predict()))
             self.report(f"it takes {self.meter.listed(took)}: other widths, for {told} predicted")
+        assert nearest is not None
+        _, pruned, grown = nearest
         if _are_arrays(self.data):
             estimate_statistics(grown, self.data[0], self.batch_size)
         self._keep(pruned, "pruned")

@@ -15,6 +15,7 @@ from synthetic_devices import blocks, free, leaf, linear_device, model_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.best_widths import best_widths
+from fdi_keras.compression.budget_meter import believed
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
 from fdi_keras.compression.width_search import WidthSearch
@@ -331,3 +332,13 @@ def test_the_recipe_keeps_further_budgets(tmp_path):
     with pytest.raises(UsageError, match=r"another run.*budgets"):
         fdi.compress(model, FAST, target.limit, data(), 4, device=None, folder=tmp_path / "run",
                      budgets=further[:1], report=told.append)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("timings", "expected"),
+    [([1.0, 1.01], 1.005), ([1.0, 1.4, 1.02], 1.02), ([1.4, 1.0, 1.02], 1.02), ([1.0, 1.04, 0.96], 1.0)],
+)
+def test_one_slow_run_is_not_believed(timings, expected):
+    left = iter(timings)
+    assert believed(lambda: next(left)) == pytest.approx(expected)
+    assert next(left, None) is None
