@@ -200,6 +200,9 @@ def test_what_the_results_tell_of_is_not_run_again(tmp_path):
         "speech-2-0.5-l2.json": newer
     }
     assert (tmp_path / "rows.json").read_text() != rows
-    # Another processor's shares of the time are not gone on with.
-    with pytest.raises(SystemExit, match=r"are of slow; this computer is .*: name other --results"):
-        BENCHMARK.run([*words[1:], str(second)])
+    # Another processor's shares of the time are neither gone on with nor thrown away.
+    before = sorted(second.iterdir()), (tmp_path / "rows.json").read_text()
+    for further in ([], ["--again"]):
+        with pytest.raises(SystemExit, match=r"are of slow; this computer is .*: name other --results"):
+            BENCHMARK.run([*further, *words[1:], str(second)])
+    assert (sorted(second.iterdir()), (tmp_path / "rows.json").read_text()) == before

@@ -62,12 +62,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         chosen |= QUICK
         work = work / "quick"
         work.mkdir(exist_ok=True)
-    if options.again and not options.known:
-        for folder in work.glob("*-stages"):
-            shutil.rmtree(folder)
-        for path in work.glob("*.json"):
-            path.unlink()
-    elif not options.quick:
+    else:
         take_up(Report(options.results).rows, work)
     processor = open_device("local").info.name
     others = set() if options.known else processors(work) - {processor}
@@ -76,6 +71,11 @@ def _settings(options: argparse.Namespace) -> Settings:
             f"{work} and {options.results} are of {', '.join(sorted(others))}; this computer is {processor}, of whose "
             "time shares are others: name other --results, another --work, and its own --profile."
         )
+    if options.again and not options.known:
+        for folder in work.glob("*-stages"):
+            shutil.rmtree(folder)
+        for path in work.glob("*.json"):
+            path.unlink()
     caution = "" if options.known else check_device(load_profile(options.profile), "local")
     if caution:
         print(f"caution: {caution}")

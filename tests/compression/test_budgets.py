@@ -15,7 +15,7 @@ from synthetic_devices import blocks, free, leaf, linear_device, model_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.best_widths import best_widths
-from fdi_keras.compression.budget_meter import believed
+from fdi_keras.compression.budget_meter import believed, between
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
 from fdi_keras.compression.width_search import WidthSearch
@@ -342,3 +342,19 @@ def test_one_slow_run_is_not_believed(timings, expected):
     left = iter(timings)
     assert believed(lambda: next(left)) == pytest.approx(expected)
     assert next(left, None) is None
+
+
+@given(
+    power=st.floats(0.6, 1.9),
+    factor=st.floats(0.2, 5),
+    limit=st.floats(0.01, 10),
+    predictions=st.lists(st.floats(0.01, 10), min_size=2, max_size=4, unique_by=lambda p: round(p, 2)),
+)
+def test_two_timed_networks_tell_what_to_predict(power, factor, limit, predictions):
+    """Where times are a power of what is predicted, whichever networks were tried."""
+    found = between([(each, factor * each**power) for each in predictions], limit)
+    assert factor * found**power == pytest.approx(limit, rel=1e-6)
+
+
+def test_equal_predictions_tell_no_power():
+    assert between([(1.0, 2.0), (1.0, 2.1)], 1.0) == pytest.approx(0.5)
