@@ -12,7 +12,7 @@ from fdi_keras.compression.gated_model import check_target
 from fdi_keras.compression.importance import Ranking
 from fdi_keras.compression.limits import Limits
 from fdi_keras.compression.width_search import WIDTH_COUNTS, WidthSearch
-from fdi_keras.errors import TargetError
+from fdi_keras.errors import TargetError, UsageError
 from fdi_keras.networks.branches import Branch, find_branches
 from fdi_keras.networks.budget_plan import Priced, plan_of
 from fdi_keras.networks.budgets import Budget
@@ -134,6 +134,30 @@ def without_closed(pruning: Pruning) -> Pruning:
         if not closed:
             return pruning
         pruning = pruning.without(closed[0])
+
+
+def without_named(pruning: Pruning, merges: Sequence[str]) -> Pruning:
+    """Without a branch of each of these additions.
+
+    Raises:
+        UsageError: no branch of an addition can go.
+    """
+    for merge in merges:
+        branches = removable(pruning)
+        if merge not in branches:
+            known = f"one of these can: {', '.join(branches)}" if branches else "none can"
+            raise UsageError(f"remove_branches: no branch of an addition {merge!r} can go; {known}.")
+        pruning = pruning.without(branches[merge])
+    return pruning
+
+
+def removable(pruning: Pruning) -> dict[str, Branch]:
+    """By the additions that read them, the branches that may go; of two the one with fewer spaces of its own."""
+    found: dict[str, Branch] = {}
+    for branch in find_branches(pruning.graph, pruning.spaces):
+        if all(map(pruning.may_close, branch.spaces)):
+            found.setdefault(branch.merge, branch)
+    return found
 
 
 def without_costly(pruning: Pruning, target_ms: float) -> Pruning:

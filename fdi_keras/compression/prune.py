@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from fdi_keras.compression.branches import Pruning, without_closed, without_costly
+from fdi_keras.compression.branches import Pruning, without_closed, without_costly, without_named
 from fdi_keras.compression.gated_model import PrunableModel, ungated
 from fdi_keras.compression.gates import check_gates
 from fdi_keras.compression.importance import Importance, Ranking, importance_by
@@ -36,7 +36,7 @@ def prune(
     exclude: str | Sequence[str] = (),
     min_channels: Bound = 1,
     multiple_of: Bound = 1,
-    remove_branches: bool = False,
+    remove_branches: bool | str | Sequence[str] = False,
     seed: int = 0,
 ) -> keras.Model:
     """Remove channels: the closed ones of a gated network, or the least important ones of a trained network.
@@ -59,7 +59,7 @@ def prune(
         remove_branches: also take away whole branches that only an ``Add`` reads, such as ``f`` of
             ``Add([x, f(x)])``, which then passes the others on: where all gates but one of a space that everything
             in the branch goes through have closed; and with ``target_ms`` where the time of a branch keeps more
-            importance elsewhere.
+            importance elsewhere. Names of additions: just a branch of each of them.
         seed: of ``"random"``.
 
     Returns:
@@ -108,9 +108,12 @@ def prune(
         lost=0.0,
         renamed={name: name for name in spaces.names},
     )
-    left = without_closed(whole) if remove_branches else whole
-    if remove_branches and target is not None:
-        left = without_costly(left, target)
+    left = whole
+    if not isinstance(remove_branches, bool):
+        left = without_named(whole, _listed(remove_branches))
+    elif remove_branches:
+        left = without_closed(whole)
+        left = left if target is None else without_costly(left, target)
     if target is None:
         wanted = left.limits.at_least(left.open_widths)
     else:

@@ -9,7 +9,7 @@ from random_networks import randomize
 from synthetic_devices import leaf, model_of, profile_of
 
 import fdi_keras as fdi
-from fdi_keras.errors import TargetError
+from fdi_keras.errors import TargetError, UsageError
 from fdi_keras.journal import Journal, read_journal
 from fdi_keras.networks import find_channel_spaces, read_graph
 from fdi_keras.networks.branches import find_branches
@@ -208,3 +208,19 @@ def test_pruning_again_remembers_what_went(profile):
     twice = fdi.prune(once, profile, 0.8 * fdi.predict_latency(once, profile).total_ms)
     again = fdi.apply_widths(model, fdi.kept_channels(twice))
     np.testing.assert_array_equal(np.asarray(again(IMAGES)), np.asarray(twice(IMAGES)))
+
+
+def test_branches_that_are_named_go(profile):
+    model = network(three)
+    gated = fdi.prunable(network(three))
+    full = fdi.predict_latency(model, profile).total_ms
+    for options, gone in (("sum", {"f_a"}), (["sum", "sum"], {"f_a", "g_a"})):
+        exact = fdi.prune(gated, remove_branches=options)
+        meeting = fdi.prune(model, profile, 0.5 * full, remove_branches=options)
+        for small in (exact, meeting):
+            left = {layer.name for layer in small.layers}
+            assert len({"f_a", "g_a"} - left) == len(gone)
+        assert fdi.predict_latency(meeting, profile).total_ms <= 0.5 * full * (1 + 1e-6)
+    for options in ("some", ["sum", "sum", "sum"]):
+        with pytest.raises(UsageError, match="no branch of an addition"):
+            fdi.prune(gated, remove_branches=options)
