@@ -191,7 +191,8 @@ def _gates_by(case: Case, cost: DeviceProfile, **pruning: Any) -> keras.Model:
 
     def build(share: float) -> keras.Model | None:
         try:
-            pruned = fdi.prune(gated, cost, target_ms=share * start, **pruning)
+            # As in ours; MorphNet loses layers, too, whose channels have all closed.
+            pruned = fdi.prune(gated, cost, target_ms=share * start, remove_branches=True, **pruning)
         except fdi.errors.TargetError:
             return None
         return (

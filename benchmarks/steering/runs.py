@@ -85,7 +85,7 @@ def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float
     """
     tried = {run["share"] for run in runs} & set(ladder)
     if not tried:
-        return ladder[len(ladder) // 2] if ladder else None
+        return ladder[(len(ladder) - 1) // 2] if ladder else None
     narrowest, widest = ladder.index(min(tried)), ladder.index(max(tried))
     if not is_lost(runs, ladder[narrowest]):
         return ladder[narrowest + 1] if narrowest + 1 < len(ladder) else None

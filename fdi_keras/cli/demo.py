@@ -103,7 +103,7 @@ class _Demo:
         from fdi_keras.cli.demo_network import digits, residual_network
         from fdi_keras.compression.thinning import thin_to_time
         from fdi_keras.networks import measure_interleaved
-        from fdi_keras.networks.history import history_of, inherit
+        from fdi_keras.networks.history import inherit
 
         data = digits(self.seed)
         network = residual_network((32, 32, 1), 10, name="digits")
@@ -126,7 +126,7 @@ class _Demo:
         grown = fdi.grow(pruned, profile, origin=gated, device="local", report=self._detail)
         tuned = keras.models.clone_model(grown)
         tuned.set_weights(grown.get_weights())
-        inherit(tuned, grown, history_of(grown).kept)
+        inherit(tuned, grown)
         self._train(tuned, data, TUNE_EPOCHS, "fine-tuning")
 
         self._say("a uniformly thinned network of the same measured time, from scratch")

@@ -58,8 +58,8 @@ def prune(
         multiple_of: widths are multiples of it, or what they were.
         remove_branches: also take away whole branches that only an ``Add`` reads, such as ``f`` of
             ``Add([x, f(x)])``, which then passes the others on: where all gates but one of a space that everything
-            in the branch goes through have closed; and with ``target_ms`` where the time of a branch keeps more
-            importance elsewhere. Names of additions: just a branch of each of them.
+            in the branch goes through have closed; and with ``target_ms`` where in the time of a branch more importance
+            can be kept, or grown back, elsewhere. Names of additions: just a branch of each of them.
         seed: of ``"random"``.
 
     Returns:
@@ -97,16 +97,13 @@ def prune(
     gates = _gates_of(gated) if gated else {}
     gates = {name: values for name, values in gates.items() if spaces[name].kept is None}
     raw = graph if gated is None else read_graph(ungated(gated, gates_open=True))
-    whole = Pruning(
+    whole = Pruning.of(
         graph,
         spaces,
-        importance_by(importance, raw, spaces, gates, seed),
+        importance_by(importance, raw, spaces, {}, seed),
+        prices,
         gates,
         Limits.of(spaces, min_channels, multiple_of),
-        prices,
-        gone=(),
-        lost=0.0,
-        renamed={name: name for name in spaces.names},
     )
     left = whole
     if not isinstance(remove_branches, bool):
@@ -114,10 +111,7 @@ def prune(
     elif remove_branches:
         left = without_closed(whole)
         left = left if target is None else without_costly(left, target)
-    if target is None:
-        wanted = left.limits.at_least(left.open_widths)
-    else:
-        wanted, _ = left.search(target)
+    wanted = left.limits.at_least(left.open_widths) if target is None else left.widths(target)
     ranking = left.ranking
     kept = {
         space.name: np.flatnonzero(left.gates[space.name] > 0)
@@ -173,6 +167,26 @@ def _prices(
         raise UsageError(f"prune(target_ms={target_ms}): expected a positive number of milliseconds.")
     warn_if_unmeasured(profile)
     return profile, target_ms
+
+
+def costly_branches(
+    model: keras.Model, prices: DeviceProfile | Sequence[Budget], target_ms: float
+) -> list[str]:
+    """The channel spaces of branches in whose time a trained network could keep more of the others.
+
+    Args:
+        model: a plain Keras model; it is not changed.
+        prices: what widths cost; of several budgets the target is 1.
+        target_ms: that the network shall be pruned to.
+
+    Raises:
+        TargetError: the target is below what is left without any branch.
+    """
+    graph = read_graph(model)
+    spaces = find_channel_spaces(graph)
+    whole = Pruning.of(graph, spaces, importance_by("weights", graph, spaces), prices)
+    left = without_costly(whole, target_ms)
+    return [name for name in spaces.names if name not in left.renamed]
 
 
 def kept_channels(model: keras.Model) -> dict[str, list[int]]:

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from fdi_keras.compression.budget_meter import BudgetMeter
 from fdi_keras.compression.callback import LatencyCallback
 from fdi_keras.compression.distillation import Lesson, TaughtAccuracy, lesson
-from fdi_keras.compression.gated_model import PrunableModel
+from fdi_keras.compression.gated_model import PrunableModel, ungated
 from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prunable import prunable
-from fdi_keras.compression.prune import prune
+from fdi_keras.compression.prune import apply_widths, costly_branches, prune
 from fdi_keras.compression.recurrent_form import fitting_form
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
@@ -60,7 +61,7 @@ class Stage:
         predicted_ms: by the profile.
         measured_ms: on the device; ``None`` where none was named.
         metrics: of ``validation_data``, loss included; empty without.
-        widths: of the channel spaces that can be narrowed, by name.
+        widths: of the channel spaces that the original has and that can be narrowed, by name; 0 where a branch went.
         budgets: what it takes of each further budget, in the budget's unit, by its words.
     """
 
@@ -109,8 +110,9 @@ def compress(
 ) -> Compressed:
     """Make a trained network as fast as asked for, with as little loss of accuracy as this library can.
 
-    The gates are steered to the target, closed channels removed, widths grown to time minima, the rest
-    fine-tuned under a learning rate that falls to zero; of both trainings the original network is the teacher.
+    Branches of additions go whose time is worth more elsewhere; the gates are steered to the target, closed channels
+    removed, widths grown to time minima, and the rest is fine-tuned under a learning rate that falls to zero; of both
+    trainings the original network is the teacher.
     Recurrent layers become loops or unrolled, as more channels are predicted to fit the target.
 
     Args:
@@ -186,6 +188,7 @@ class _Run:
         assert isinstance(first.profile, DeviceProfile)
         self.model, self.limits = model, list(limits)
         self.meter = BudgetMeter(model, limits)
+        self.spaces = find_channel_spaces(read_graph(model))
         self.profile, self.target_ms, self.device = first.profile, first.limit, first.device
         self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
         self.mixtures, self.session, self.report = mixtures, session, report
@@ -278,7 +281,8 @@ class _Run:
             self.report("steering was done before")
             return kept
         limits = self.meter.to_predict()
-        gated = prunable(fitting_form(self.model, limits, self.report))
+        network = fitting_form(self.model, limits, self.report)
+        gated = prunable(self._without_costly(network, limits))
         regularizer: Regularizer
         if len(limits) == 1:
             regularizer = LatencyRegularizer(self.profile, target_ms=limits[0].limit)
@@ -297,6 +301,9 @@ class _Run:
 
     def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
         """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
+        before = self._widths(ungated(gated))
+        went = {name: np.empty(0, int) for name, width in before.items() if not width}
+        inherit(gated, gated, went)  # of the original, as what is pruned now will be
         shapes: list[Any] = []
         nearest: tuple[float, keras.Model, keras.Model] | None = None
         for left in reversed(range(TRIES)):
@@ -320,14 +327,16 @@ class _Run:
             off = abs(most - 1) + exceeded
             if nearest is None or off < nearest[0]:
                 nearest = off, pruned, grown
-            before, shapes = shapes, [weight.shape for weight in grown.weights]
+            last, shapes = shapes, [weight.shape for weight in grown.weights]
             done = off <= ON_TARGET
-            if done or not left or not self.meter.measures or shapes == before:
+            if done or not left or not self.meter.measures or shapes == last:
                 break
             told = ", ".join(map(str, self.meter.to_predict()))
             self.report(f"it takes {self.meter.listed(took)}: other widths, for {told} predicted")
         assert nearest is not None
         _, pruned, grown = nearest
+        after = self._widths(pruned)
+        self._told_without([name for name, width in before.items() if width and not after[name]])
         if _are_arrays(self.data):
             estimate_statistics(grown, self.data[0], self.batch_size)
         self._keep(pruned, "pruned")
@@ -336,17 +345,29 @@ class _Run:
 
     def _narrowed(self, gated: PrunableModel, limits: Sequence[Budget]) -> tuple[keras.Model, keras.Model]:
         """The gated network pruned, and grown to what is left, within predicted limits."""
-        if len(limits) > 1:
-            pruned = prune(gated, budgets=limits)
-            return pruned, grow(pruned, origin=gated, budgets=limits, report=None)
-        target_ms = limits[0].limit
-        pruned = prune(gated, self.profile, target_ms=target_ms)
-        return pruned, grow(pruned, self.profile, origin=gated, target_ms=target_ms, report=None)
+        goal: dict[str, Any] = {"budgets": limits}
+        if len(limits) == 1:
+            goal = {"profile": self.profile, "target_ms": limits[0].limit}
+        pruned = prune(gated, **goal, remove_branches=True)
+        return pruned, grow(pruned, **goal, origin=gated, report=None)
+
+    def _without_costly(self, network: keras.Model, limits: Sequence[Budget]) -> keras.Model:
+        """Before the gates are steered, so that they open where there is time then."""
+        several = len(limits) > 1
+        gone = costly_branches(
+            network, limits if several else self.profile, 1.0 if several else limits[0].limit
+        )
+        self._told_without(gone)
+        return apply_widths(network, dict.fromkeys(gone, ())) if gone else network
+
+    def _told_without(self, gone: Sequence[str]) -> None:
+        if gone:
+            self.report(f"without the branches of {', '.join(gone)}: their time is worth more elsewhere")
 
     def _tuned(self, grown: keras.Model) -> keras.Model:
         tuned = keras.models.clone_model(grown)
         tuned.set_weights(grown.get_weights())
-        inherit(tuned, grown, history_of(grown).kept)
+        inherit(tuned, grown)
         self._compile(tuned)
         rate = float(keras.ops.convert_to_numpy(tuned.optimizer.learning_rate))
         schedule = keras.callbacks.LearningRateScheduler(
@@ -422,7 +443,6 @@ class _Run:
 
     def _stage(self, name: str, network: keras.Model, took_ms: float | None) -> Stage:
         priced = predict_latency(network, self.profile)
-        spaces = find_channel_spaces(read_graph(network)).prunable
         return Stage(
             name,
             int(network.count_params()),
@@ -430,9 +450,21 @@ class _Run:
             priced.total_ms,
             took_ms,
             self._metrics(network),
-            {space.name: space.width for space in spaces},
+            self._widths(network),
             self.meter.further(network, MEASURE_S),
         )
+
+    def _widths(self, network: keras.Model) -> dict[str, int]:
+        """By the original's channel spaces, which may be called otherwise where a branch went."""
+        left = {
+            producer: space.width
+            for space in find_channel_spaces(read_graph(network))
+            for producer in space.producers
+        }
+        return {
+            space.name: next((left[producer] for producer in space.producers if producer in left), 0)
+            for space in self.spaces.prunable
+        }
 
     def _metrics(self, network: keras.Model) -> dict[str, float]:
         if self.validation_data is None:

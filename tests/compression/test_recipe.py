@@ -122,6 +122,34 @@ def test_what_was_stopped_goes_on(trained, profile, tmp_path, monkeypatch):
         fdi.compress(trained, profile, goal, stripes(), 6, device=None, folder=tmp_path, mixtures=False)
 
 
+def test_a_branch_goes_whose_time_is_worth_more_elsewhere(tmp_path):
+    """Where an operator takes its time however narrow it is, few wide ones beat many narrow ones."""
+    costly = profile_of({k: model_of(k, leaf(6e-2, flops=1e-6)) for k in KINDS})
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 1))
+    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 3, padding="same", name="stem")(image)))
+    y = L.Conv2D(16, 3, padding="same", name="outer")(L.Conv2D(8, 3, padding="same", name="inner")(x))
+    x = L.Conv2D(24, 3, padding="same", activation="relu", name="body")(L.Add(name="sum")([y, x]))
+    model = keras.Model(image, L.Dense(3, "softmax", name="head")(L.GlobalAveragePooling2D()(x)))
+    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
+    model.fit(*stripes(), epochs=3, verbose=0)
+    said = []
+    goal = 0.4 * fdi.predict_latency(model, costly).total_ms
+    result = fdi.compress(
+        model, costly, goal, stripes(), 4, device=None, folder=tmp_path, session="few", report=said.append
+    )
+    assert "without the branches of inner: their time is worth more elsewhere" in said
+    original, *_, tuned = result.stages
+    assert [*tuned.widths] == [*original.widths] == ["stem", "inner", "body"]
+    assert tuned.widths["inner"] == 0 < min(tuned.widths["stem"], tuned.widths["body"])
+    assert tuned.predicted_ms <= goal * (1 + 1e-6)
+    assert {"sum", "inner", "outer"}.isdisjoint(layer.name for layer in result.model.layers)
+    assert keras.models.load_model(tmp_path / "fine-tuned.keras").count_params() == tuned.parameters
+    kept = fdi.kept_channels(result.model)
+    assert kept["inner"] == []
+    assert fdi.apply_widths(model, kept).count_params() == tuned.parameters
+
+
 def test_other_data_and_losses(profile):
     import tensorflow as tf
 

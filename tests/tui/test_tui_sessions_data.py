@@ -112,6 +112,21 @@ def test_grow_says_for_each_space_why():
     assert "added 1 channels; predicted 1 ms -> 1 ms" in texts
 
 
+def test_branches_that_went_are_named():
+    def told(branches):
+        pruned = {"event": "prune", "widths": {"a": 0}, "target_ms": 1.1, "branches": branches}
+        session = session_of(STARTED, pruned)
+        assert session.current_spaces()[0].now == 0
+        return next(text for _, what, text in session.happenings if what == "prune")
+
+    assert (
+        told(["sum", "sum_1"]) == "removed 16 channels of 1 spaces and branches of sum, sum_1, to meet 1.1 ms"
+    )
+    assert "and branches of 0, 1, 2, 3, 4, 5, 6, 7 and 3 more, to" in told([*range(11)])
+    for nothing in ([], None, "sum", {"a": 1}):
+        assert told(nothing) == "removed 16 channels of 1 spaces, to meet 1.1 ms"
+
+
 def test_an_energy_session_is_told_in_its_own_unit():
     session = session_of(
         {**STARTED, "objective": "energy", "start_mj": 5.0, "target_mj": 3.0, "start_ms": None},

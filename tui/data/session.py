@@ -29,6 +29,9 @@ VALUES = {"latency": "latency_ms", "energy": "energy_mj", "budgets": "budget_sha
 #: Budgets of a session that are read.
 MOST_BUDGETS = 16
 
+#: Branches that went are named up to this many.
+MOST_BRANCHES = 8
+
 #: Happenings that are kept: the latest.
 MOST_HAPPENINGS = 500
 
@@ -224,7 +227,7 @@ class Session:
         )
         if number(event.get("target_share")) > 0:
             why = "to keep the budgets"
-        text = f"removed {removed} channels of {spaces} spaces, {why}"
+        text = f"removed {removed} channels of {spaces} spaces{_branches(event.get('branches'))}, {why}"
         self._happened(event, "prune", text + self._predicted(event))
 
     def _grow(self, event: Event) -> None:
@@ -317,6 +320,14 @@ def budgets_of(listed: object) -> list[BudgetUse]:
 
 def _use_text(use: Mapping[str, object]) -> str:
     return f"{number(use.get('before')):.3g} -> {number(use.get('after')):.3g} of {name_of(use.get('budget'), 80)}"
+
+
+def _branches(told: object) -> str:
+    """Which additions lost a branch."""
+    if not isinstance(told, list) or not told:
+        return ""
+    more = f" and {len(told) - MOST_BRANCHES} more" if len(told) > MOST_BRANCHES else ""
+    return f" and branches of {', '.join(map(name_of, told[:MOST_BRANCHES]))}{more}"
 
 
 def _time(ms: float) -> str:
