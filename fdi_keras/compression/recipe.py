@@ -282,7 +282,9 @@ class _Run:
             return kept
         limits = self.meter.to_predict()
         network = fitting_form(self.model, limits, self.report)
-        gated = prunable(self._without_costly(network, limits))
+        gone = self._costly_branches(network, limits)
+        gated = prunable(apply_widths(network, dict.fromkeys(gone, ())) if gone else network)
+        warnings = [*self.other_devices, *self._told_without(gone)]
         regularizer: Regularizer
         if len(limits) == 1:
             regularizer = LatencyRegularizer(self.profile, target_ms=limits[0].limit)
@@ -291,7 +293,7 @@ class _Run:
         self._compile(gated, regularizer=regularizer)
 
         def warn(epoch: int, logs: object) -> None:
-            for text in self.other_devices if epoch == 0 else ():
+            for text in warnings if epoch == 0 else ():
                 history_of(gated).write("warning", message=text)
 
         warned = keras.callbacks.LambdaCallback(on_epoch_end=warn)  # the session begins with the epoch
@@ -351,18 +353,19 @@ class _Run:
         pruned = prune(gated, **goal, remove_branches=True)
         return pruned, grow(pruned, **goal, origin=gated, report=None)
 
-    def _without_costly(self, network: keras.Model, limits: Sequence[Budget]) -> keras.Model:
-        """Before the gates are steered, so that they open where there is time then."""
-        several = len(limits) > 1
-        gone = costly_branches(
-            network, limits if several else self.profile, 1.0 if several else limits[0].limit
-        )
-        self._told_without(gone)
-        return apply_widths(network, dict.fromkeys(gone, ())) if gone else network
+    def _costly_branches(self, network: keras.Model, limits: Sequence[Budget]) -> list[str]:
+        """What goes before the gates are steered, so that they open where there is time then."""
+        if len(limits) > 1:
+            return costly_branches(network, limits, 1.0)
+        return costly_branches(network, self.profile, limits[0].limit)
 
-    def _told_without(self, gone: Sequence[str]) -> None:
-        if gone:
-            self.report(f"without the branches of {', '.join(gone)}: their time is worth more elsewhere")
+    def _told_without(self, gone: Sequence[str]) -> list[str]:
+        told = (
+            [f"without the branches of {', '.join(gone)}: their time is worth more elsewhere"] if gone else []
+        )
+        for text in told:
+            self.report(text)
+        return told
 
     def _tuned(self, grown: keras.Model) -> keras.Model:
         tuned = keras.models.clone_model(grown)

@@ -11,6 +11,7 @@ import fdi_keras as fdi
 from fdi_keras.compression.distillation import SHARE, TaughtAccuracy, TaughtLoss, lesson
 from fdi_keras.compression.tuning import estimate_statistics, without_dropout
 from fdi_keras.errors import TrainingDivergedError, UsageError
+from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
 
 L = keras.layers
@@ -136,15 +137,19 @@ def test_a_branch_goes_whose_time_is_worth_more_elsewhere(tmp_path):
     said = []
     goal = 0.4 * fdi.predict_latency(model, costly).total_ms
     result = fdi.compress(
-        model, costly, goal, stripes(), 4, device=None, folder=tmp_path, session="few", report=said.append
-    )
-    assert "without the branches of inner: their time is worth more elsewhere" in said
+        model, costly, goal, stripes(), 4, device=None, folder=tmp_path / "run", session="few",
+        report=said.append,
+    )  # fmt: skip
+    without = "without the branches of inner: their time is worth more elsewhere"
+    assert said.count(without) == 1
+    events = list(read_journal(tmp_path / "state" / "sessions" / "few.jsonl"))
+    assert [event["message"] for event in events if event["event"] == "warning"] == [without]
     original, *_, tuned = result.stages
     assert [*tuned.widths] == [*original.widths] == ["stem", "inner", "body"]
     assert tuned.widths["inner"] == 0 < min(tuned.widths["stem"], tuned.widths["body"])
     assert tuned.predicted_ms <= goal * (1 + 1e-6)
     assert {"sum", "inner", "outer"}.isdisjoint(layer.name for layer in result.model.layers)
-    assert keras.models.load_model(tmp_path / "fine-tuned.keras").count_params() == tuned.parameters
+    assert keras.models.load_model(tmp_path / "run" / "fine-tuned.keras").count_params() == tuned.parameters
     kept = fdi.kept_channels(result.model)
     assert kept["inner"] == []
     assert fdi.apply_widths(model, kept).count_params() == tuned.parameters
