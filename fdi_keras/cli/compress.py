@@ -49,6 +49,8 @@ LEARN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
                    "any number of them.")  # fmt: skip
 @click.option("--mixtures/--no-mixtures", default=True, show_default=True,
               help="Whether means of two examples are taught as well.")  # fmt: skip
+@click.option("--remove-branches/--keep-branches", default=True, show_default=True,
+              help="Whether whole branches of additions may go.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
               help="For what comes of it.  [default: NAME-compressed beside the source]")  # fmt: skip
 @click.option(
@@ -66,6 +68,7 @@ def compress(
     device: str,
     budgets: tuple[str, ...],
     mixtures: bool,
+    remove_branches: bool,
     out: Path | None,
     session: str | None,
     as_json: bool,
@@ -110,6 +113,7 @@ def compress(
                 device=None if device == "none" else device,
                 budgets=with_limits,
                 mixtures=mixtures,
+                remove_branches=remove_branches,
                 folder=folder if sweep is None else folder / f"{wanted:g}ms",
                 session=session or source.stem,
                 report=(lambda _: None) if as_json else lambda text: told.print(console.plain(text)),

@@ -104,6 +104,7 @@ def compress(
     device: str | None = "local",
     budgets: Budget | Sequence[Budget] = (),
     mixtures: bool = True,
+    remove_branches: bool = True,
     folder: str | os.PathLike[str] | None = None,
     session: str | None = None,
     report: Callable[[str], None] = print,
@@ -131,6 +132,7 @@ def compress(
         mixtures: whether the teacher is asked about weighted means of two examples as well. False where such means
             are no inputs that a network could have, as of numbers that stand for words. With them dropout
             rests while the network is fine-tuned.
+        remove_branches: whether whole branches of additions may go; see :func:`fdi_keras.prune`.
         folder: gets every stage as ``.keras``, the last one as ``.tflite``, and ``result.json``. A
             run that was stopped goes on in its folder: what is done stays done.
         session: name under which the dashboard shows it.
@@ -163,8 +165,9 @@ def compress(
         profile = load_profile(profile)
     limits = [Budget(profile, ms=target_ms, device=device), *(checked_budgets(budgets) if budgets else ())]
     run = _Run(
-        model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, session, report
-    )
+        model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, remove_branches,
+        session, report,
+    )  # fmt: skip
     for text in run.cautions:
         report(f"caution: {text}")
     run.begin(folder)
@@ -181,6 +184,7 @@ class _Run:
         validation_data: Any,
         batch_size: int,
         mixtures: bool,
+        remove_branches: bool,
         session: str | None,
         report: Callable[[str], None],
     ):
@@ -191,7 +195,8 @@ class _Run:
         self.spaces = find_channel_spaces(read_graph(model))
         self.profile, self.target_ms, self.device = first.profile, first.limit, first.device
         self.data, self.validation_data, self.batch_size = data, validation_data, batch_size
-        self.mixtures, self.session, self.report = mixtures, session, report
+        self.mixtures, self.remove_branches = mixtures, remove_branches
+        self.session, self.report = session, report
         self.other_devices = [
             text
             for limit in limits
@@ -219,6 +224,8 @@ class _Run:
         }
         if not self.mixtures:
             mine["mixtures"] = False
+        if not self.remove_branches:
+            mine["remove_branches"] = False
         if self.limits[1:]:
             mine["budgets"] = [str(budget) for budget in self.limits[1:]]
         try:
@@ -350,11 +357,13 @@ class _Run:
         goal: dict[str, Any] = {"budgets": limits}
         if len(limits) == 1:
             goal = {"profile": self.profile, "target_ms": limits[0].limit}
-        pruned = prune(gated, **goal, remove_branches=True)
+        pruned = prune(gated, **goal, remove_branches=self.remove_branches)
         return pruned, grow(pruned, **goal, origin=gated, report=None)
 
     def _costly_branches(self, network: keras.Model, limits: Sequence[Budget]) -> list[str]:
         """What goes before the gates are steered, so that they open where there is time then."""
+        if not self.remove_branches:
+            return []
         if len(limits) > 1:
             return costly_branches(network, limits, 1.0)
         return costly_branches(network, self.profile, limits[0].limit)

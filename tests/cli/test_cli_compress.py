@@ -48,7 +48,7 @@ def test_a_script_and_a_model(fdi, script, small_profile, target, tmp_path):
     assert document["stages"][-1]["predicted_ms"] <= target * (1 + 1e-6)
     assert (tmp_path / "train-compressed" / "fine-tuned.tflite").exists()
     answer = fdi(
-        "compress", tmp_path / "net.keras", "--data", tmp_path / "data.npz", *words, "--no-mixtures",
+        "compress", tmp_path / "net.keras", "--data", tmp_path / "data.npz", *words, "--no-mixtures", "--keep-branches",
         "--out", tmp_path / "o",
     )  # fmt: skip
     assert answer.status == 0, answer.err

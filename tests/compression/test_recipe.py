@@ -153,6 +153,11 @@ def test_a_branch_goes_whose_time_is_worth_more_elsewhere(tmp_path):
     kept = fdi.kept_channels(result.model)
     assert kept["inner"] == []
     assert fdi.apply_widths(model, kept).count_params() == tuned.parameters
+    whole = fdi.compress(
+        model, costly, goal, stripes(), 2, device=None, remove_branches=False, report=said.append
+    )
+    assert whole.stages[-1].widths["inner"] > 0
+    assert whole.stages[-1].predicted_ms <= goal * (1 + 1e-6)
 
 
 def test_other_data_and_losses(profile):
