@@ -27,6 +27,7 @@ from fdi_keras.compression.recipe import STEERING
 from fdi_keras.compression.thinning import thin_to_time
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
 from fdi_keras.networks import find_channel_spaces, read_graph
+from fdi_keras.networks.branches import find_branches
 from fdi_keras.networks.recurrent_export import in_form, longest_loop
 from fdi_keras.profile import DeviceProfile
 from fdi_keras.profile.counted import counting_profile
@@ -68,14 +69,16 @@ class Case:
 
 
 def steered(case: Case) -> keras.Model:
-    """This library's recipe; one that was stopped goes on to the target that it had."""
-    begun = case.folder / "run.json"
-    target_ms = json.loads(begun.read_text())["target_ms"] if begun.exists() else case.target_ms
-    result = fdi.compress(
-        case.network, case.profile, target_ms, case.data, case.task.compress,
-        batch_size=case.task.batch, folder=case.folder, report=lambda _: None,
-    )  # fmt: skip
-    return result.model
+    """This library's recipe."""
+    return _compressed(case, case.folder)
+
+
+def keeping_branches(case: Case) -> keras.Model:
+    """The same with all branches of additions."""
+    graph = read_graph(case.network)
+    if not find_branches(graph, find_channel_spaces(graph)):
+        raise LookupError("no branch could go")
+    return _compressed(case, case.folder / "keeping branches", remove_branches=False)
 
 
 def found_from_scratch(case: Case) -> keras.Model:
@@ -148,6 +151,7 @@ METHODS: dict[str, Callable[[Case], keras.Model]] = {
     method.__name__: method
     for method in (
         steered,
+        keeping_branches,
         found_from_scratch,
         uniform_from_scratch,
         deepiot_by_size,
@@ -172,6 +176,17 @@ def _deepiot(case: Case, cost: DeviceProfile) -> keras.Model:
         fits=lambda network: _time(network) <= case.target_ms * (1 + NEAR),
     )  # fmt: skip
     return tuned(searched, case, tuning)
+
+
+def _compressed(case: Case, folder: Path, **options: Any) -> keras.Model:
+    """By the recipe; a run that was stopped goes on to the target that it had."""
+    begun = folder / "run.json"
+    target_ms = json.loads(begun.read_text())["target_ms"] if begun.exists() else case.target_ms
+    result = fdi.compress(
+        case.network, case.profile, target_ms, case.data, case.task.compress,
+        batch_size=case.task.batch, folder=folder, report=lambda _: None, **options,
+    )  # fmt: skip
+    return result.model
 
 
 def steered_gates(case: Case, cost: DeviceProfile) -> fdi.PrunableModel:
