@@ -88,6 +88,10 @@ def prune(
             f"prune() needs target_ms= for a model without gates: nothing says how much of {model.name!r} to "
             "remove. Or make it prunable and train it with a LatencyRegularizer first."
         )
+    if not isinstance(remove_branches, bool | str | Sequence):
+        raise UsageError(
+            f"prune(remove_branches={remove_branches!r}): expected True, False, or names of additions."
+        )
     prices, target = _prices(gated, profile, target_ms, budgets)
     graph = read_graph(model if gated is None else ungated(gated))
     spaces = find_channel_spaces(graph)

@@ -224,3 +224,5 @@ def test_branches_that_are_named_go(profile):
     for options in ("some", ["sum", "sum", "sum"]):
         with pytest.raises(UsageError, match="no branch of an addition"):
             fdi.prune(gated, remove_branches=options)
+    with pytest.raises(UsageError, match=r"remove_branches=2\): expected True, False, or names"):
+        fdi.prune(gated, remove_branches=2)
