@@ -56,6 +56,8 @@ def test_the_least_time_at_equal_accuracy():
     # Of the seeds the mean counts, and of the times those that were measured.
     seeds = [run_of(0.5, 0.9 + d, seed=i, took=0.4) for i, d in enumerate((-0.01, 0.0, 0.01))]
     assert least_time(seeds) == pytest.approx(0.4)
+    # A share that one seed only was run at does not.
+    assert least_time([*seeds, run_of(0.25, 0.9)]) == pytest.approx(0.4)
     # What comes after a loss is no gain.
     assert least_time([run_of(0.5, 0.9), run_of(0.25, 0.8), run_of(0.125, 0.9)]) == pytest.approx(
         0.5 * 2**-0.05, rel=1e-6
@@ -63,25 +65,32 @@ def test_the_least_time_at_equal_accuracy():
 
 
 def test_the_shares_that_are_tried():
-    from benchmarks.steering.runs import next_share
+    from benchmarks.steering.runs import first_share, next_share
 
     ladder = (0.75, 0.5, 0.25, 0.125, 0.0625)
-    assert next_share([], ladder) == 0.25
-    assert next_share([], (0.5,)) == 0.5
-    assert next_share([], ()) is None
+    assert first_share([], ladder) == 0.25
+    assert first_share([], (0.5,)) == 0.5
+    assert first_share([], ()) is None
+    assert first_share([run_of(0.25, 0.8)], ladder) == 0.25
+    # Where other seeds began to lose; what comes after a loss is no gain.
+    kept = [run_of(share, 0.9) for share in (0.25, 0.125)]
+    assert first_share(kept, ladder) == 0.125
+    assert first_share([*kept, run_of(0.0625, 0.8)], ladder) == 0.125
+    assert first_share([run_of(0.75, 0.9), run_of(0.5, 0.8), *kept], ladder) == 0.75
+    assert next_share([], ladder, 0.5) == 0.5
     # Down until too much is lost, and no further.
-    assert next_share([run_of(0.25, 0.9)], ladder) == 0.125
-    assert next_share([run_of(0.25, 0.9), run_of(0.125, 0.88)], ladder) is None
-    assert next_share([run_of(share, 0.9) for share in (0.25, 0.125, 0.0625)], ladder) is None
+    assert next_share([run_of(0.25, 0.9)], ladder, 0.25) == 0.125
+    assert next_share([run_of(0.25, 0.9), run_of(0.125, 0.88)], ladder, 0.25) is None
+    assert next_share([run_of(share, 0.9) for share in (0.25, 0.125, 0.0625)], ladder, 0.25) is None
     # Up where it is lost already.
-    assert next_share([run_of(0.25, 0.88)], ladder) == 0.5
-    assert next_share([run_of(0.25, 0.88), run_of(0.5, 0.9)], ladder) is None
-    assert next_share([run_of(0.25, 0.8), run_of(0.5, 0.8)], ladder) == 0.75
-    assert next_share([run_of(share, 0.8) for share in (0.25, 0.5, 0.75)], ladder) is None
+    assert next_share([run_of(0.25, 0.88)], ladder, 0.25) == 0.5
+    assert next_share([run_of(0.25, 0.88), run_of(0.5, 0.9)], ladder, 0.25) is None
+    assert next_share([run_of(0.25, 0.8), run_of(0.5, 0.8)], ladder, 0.25) == 0.75
+    assert next_share([run_of(share, 0.8) for share in (0.25, 0.5, 0.75)], ladder, 0.25) is None
     # The mean of the seeds counts; what cannot be built has lost everything.
-    assert next_share([run_of(0.25, 0.893, seed=0), run_of(0.25, 0.899, seed=1)], ladder) == 0.125
+    assert next_share([run_of(0.25, 0.893, seed=0), run_of(0.25, 0.899, seed=1)], ladder, 0.25) == 0.125
     failed = {"share": 0.125, "error": "no widths are fast enough"}
-    assert next_share([run_of(0.25, 0.9), failed], ladder) is None
+    assert next_share([run_of(0.25, 0.9), failed], ladder, 0.25) is None
 
 
 def test_verdicts(tmp_path):

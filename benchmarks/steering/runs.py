@@ -7,6 +7,8 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,9 @@ def run(settings: Settings) -> list[Row]:
     for name in settings.tasks:
         for method in settings.methods:
             runs: list[dict[str, Any]] = []
-            while (share := next_share(runs, _ladder(settings, name, method))) is not None:
+            ladder = _ladder(settings, name, method)
+            first = first_share(known(replace(settings, tasks=(name,), methods=(method,))), ladder)
+            while (share := next_share(runs, ladder, first)) is not None:
                 for seed in settings.seeds:
                     path = run_path(settings.work, name, seed, share, method)
                     if not path.exists():
@@ -76,16 +80,26 @@ def _folder(settings: Settings, name: str, seed: int, share: float) -> Path:
     return settings.work / f"{name}-{seed}-{share:g}-stages"
 
 
-def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float | None:
+def first_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float | None:
+    """Where to begin: at the least share down to which earlier runs lost nothing, whichever their seeds; else in the
+    middle."""
+    tried = sorted({run["share"] for run in runs} & set(ladder), reverse=True)
+    kept = list(takewhile(lambda share: not is_lost(runs, share), tried))
+    middle = ladder[(len(ladder) - 1) // 2] if ladder else None
+    return kept[-1] if kept else middle
+
+
+def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float], first: float | None) -> float | None:
     """The next share of the time to try: down until too much accuracy is lost, up until it is not.
 
     Args:
         runs: of one method on one task, all seeds of each share tried.
-        ladder: shares that may be tried, the largest first. The one in the middle comes first.
+        ladder: shares that may be tried, the largest first.
+        first: the one that comes first.
     """
     tried = {run["share"] for run in runs} & set(ladder)
     if not tried:
-        return ladder[(len(ladder) - 1) // 2] if ladder else None
+        return first
     narrowest, widest = ladder.index(min(tried)), ladder.index(max(tried))
     if not is_lost(runs, ladder[narrowest]):
         return ladder[narrowest + 1] if narrowest + 1 < len(ladder) else None
