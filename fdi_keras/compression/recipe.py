@@ -17,62 +17,34 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from fdi_keras.compression.budget_meter import BudgetMeter
 from fdi_keras.compression.callback import LatencyCallback
 from fdi_keras.compression.distillation import Lesson, TaughtAccuracy, lesson
-from fdi_keras.compression.gated_model import PrunableModel, ungated
-from fdi_keras.compression.grow import grow
+from fdi_keras.compression.gated_model import PrunableModel
+from fdi_keras.compression.on_target import branches_to_remove, pruned_on_target, without_branches
 from fdi_keras.compression.prunable import prunable
-from fdi_keras.compression.prune import apply_widths, costly_branches, prune
+from fdi_keras.compression.prune import apply_widths
 from fdi_keras.compression.recurrent_form import fitting_form
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
+from fdi_keras.compression.run_folder import RunFolder
+from fdi_keras.compression.stages import Stage, told_of
 from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
-from fdi_keras.errors import StorageError, TargetError, UsageError
+from fdi_keras.errors import UsageError
 from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.export import export_litert
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
-from fdi_keras.networks.latency import measure_interleaved, predict_latency
 from fdi_keras.profile import DeviceProfile, load_profile
 from fdi_keras.profile.files import write_atomically
-from fdi_keras.profile.timed_on import check_device, runtime_of
+from fdi_keras.profile.timed_on import check_device
 
 #: Share of the epochs in which the gates are trained.
 STEERING = 0.2
 
-#: Seconds of timing: of the original, in whose time all is told; of each network at the end; of one whose widths are
-#: still looked for.
-FIRST_S, MEASURE_S, TRY_S = 3.0, 1.0, 0.5
-
-#: What is pruned may miss the target by this share; so often other widths are tried.
-ON_TARGET, TRIES = 0.02, 5
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A network on the way.
-
-    Attributes:
-        name: ``"original"``, ``"pruned"``, ``"grown"`` or ``"fine-tuned"``.
-        parameters, flops: counts.
-        predicted_ms: by the profile.
-        measured_ms: on the device; ``None`` where none was named.
-        metrics: of ``validation_data``, loss included; empty without.
-        widths: of the channel spaces that the original has and that can be narrowed, by name; 0 where a branch went.
-        budgets: what it takes of each further budget, in the budget's unit, by its words.
-    """
-
-    name: str
-    parameters: int
-    flops: float
-    predicted_ms: float
-    measured_ms: float | None
-    metrics: dict[str, float]
-    widths: dict[str, int]
-    budgets: dict[str, float] = field(default_factory=dict)
+#: Seconds of timing of the original, in whose time all is told.
+FIRST_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -166,11 +138,10 @@ def compress(
     limits = [Budget(profile, ms=target_ms, device=device), *(checked_budgets(budgets) if budgets else ())]
     run = _Run(
         model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, remove_branches,
-        session, report,
+        folder, session, report,
     )  # fmt: skip
     for text in run.cautions:
         report(f"caution: {text}")
-    run.begin(folder)
     return run.carry_out()
 
 
@@ -185,6 +156,7 @@ class _Run:
         batch_size: int,
         mixtures: bool,
         remove_branches: bool,
+        folder: str | os.PathLike[str] | None,
         session: str | None,
         report: Callable[[str], None],
     ):
@@ -206,15 +178,12 @@ class _Run:
         self.cautions = [known.caution for known in profiles_of(limits) if known.caution] + self.other_devices
         self.steering = min(max(round(STEERING * epochs), 1), epochs - 1)
         self.tuning = epochs - self.steering
-        self.folder: Path | None = None
         self.lesson: Lesson | None = None
+        self.folder = RunFolder(folder, self._asked())
 
-    def begin(self, folder: str | os.PathLike[str] | None) -> None:
-        """Take a folder, a new one or that of the same run."""
-        if folder is None:
-            return
-        path = Path(folder)
-        mine = {
+    def _asked(self) -> dict[str, Any]:
+        """By which a folder tells whether it is this run that was stopped."""
+        asked = {
             "model": self.model.name,
             "parameters": self.model.count_params(),
             "target_ms": self.target_ms,
@@ -223,27 +192,12 @@ class _Run:
             "device": self.device,
         }
         if not self.mixtures:
-            mine["mixtures"] = False
+            asked["mixtures"] = False
         if not self.remove_branches:
-            mine["remove_branches"] = False
+            asked["remove_branches"] = False
         if self.limits[1:]:
-            mine["budgets"] = [str(budget) for budget in self.limits[1:]]
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            known = json.loads((path / "run.json").read_text()) if (path / "run.json").exists() else mine
-        except OSError as error:
-            raise StorageError(f"cannot use folder {path}: {error.strerror}. Name another.") from error
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{path / 'run.json'} is damaged ({error}). Name another folder.") from error
-        if known != mine:
-            differences = [
-                f"{key} {known.get(key)} there, {mine.get(key)} now"
-                for key in {**mine, **known}
-                if known.get(key) != mine.get(key)
-            ]
-            raise UsageError(f"{path} holds another run ({'; '.join(differences)}). Name another folder.")
-        write_atomically(path / "run.json", json.dumps(mine, indent=2).encode())
-        self.folder = path
+            asked["budgets"] = [str(budget) for budget in self.limits[1:]]
+        return asked
 
     def carry_out(self) -> Compressed:
         took = self.meter.amounts(self.model, FIRST_S)
@@ -257,16 +211,18 @@ class _Run:
         )
         for amount, budget in zip(took[1:], self.limits[1:], strict=True):
             self.report(f"and from {amount:.4g} {budget.unit} to {budget}")
-        pruned, grown, tuned = map(self._kept, ("pruned", "grown", "fine-tuned"))
+        pruned, grown, tuned = map(self.folder.kept, ("pruned", "grown", "fine-tuned"))
         if pruned is None or grown is None or tuned is None:
             self._teach()
             if pruned is None or grown is None:
-                pruned, grown = self._on_target(self._steered())
+                pruned, grown = self._narrowed(self._steered())
             tuned = self._tuned(grown)
         else:
             self.report("all training was done before")
         networks = {"original": self.model, "pruned": pruned, "grown": grown, "fine-tuned": tuned}
-        return Compressed(tuned, self._stages(networks), self.folder, self.cautions)
+        stages = told_of(networks, self.spaces, self.meter, self._metrics)
+        self._write(tuned, stages)
+        return Compressed(tuned, stages, self.folder.path, self.cautions)
 
     # The stages
 
@@ -283,15 +239,19 @@ class _Run:
             self.lesson = found
 
     def _steered(self) -> PrunableModel:
-        kept = self._kept("gated")
+        kept = self.folder.kept("gated")
         if isinstance(kept, PrunableModel):
             self.report("steering was done before")
             return kept
         limits = self.meter.to_predict()
         network = fitting_form(self.model, limits, self.report)
-        gone = self._costly_branches(network, limits)
-        gated = prunable(apply_widths(network, dict.fromkeys(gone, ())) if gone else network)
-        warnings = [*self.other_devices, *self._told_without(gone)]
+        gone = branches_to_remove(network, limits) if self.remove_branches else []
+        warnings = list(self.other_devices)
+        if gone:
+            network = apply_widths(network, dict.fromkeys(gone, ()))
+            warnings.append(without_branches(gone))
+            self.report(warnings[-1])
+        gated = prunable(network)
         regularizer: Regularizer
         if len(limits) == 1:
             regularizer = LatencyRegularizer(self.profile, target_ms=limits[0].limit)
@@ -305,76 +265,16 @@ class _Run:
 
         warned = keras.callbacks.LambdaCallback(on_epoch_end=warn)  # the session begins with the epoch
         self._fit(gated, self.steering, "steering", [LatencyCallback(session=self.session), warned])
-        self._keep(gated, "gated")
+        self.folder.keep(gated, "gated")
         return gated
 
-    def _on_target(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
-        """Pruned, and grown to what the device takes; where the profile is off, to what it must say."""
-        before = self._widths(ungated(gated))
-        went = {name: np.empty(0, int) for name, width in before.items() if not width}
-        inherit(gated, gated, went)  # of the original, as what is pruned now will be
-        shapes: list[Any] = []
-        nearest: tuple[float, keras.Model, keras.Model] | None = None
-        for left in reversed(range(TRIES)):
-            try:
-                pruned, grown = self._narrowed(gated, self.meter.to_predict())
-            except TargetError as error:
-                if not self.meter.has_learned:
-                    raise
-                pairs = zip(self.meter.to_predict(), self.limits, strict=True)
-                told = ", ".join(f"{predicted} for {budget}" for predicted, budget in pairs)
-                raise TargetError(
-                    f"{error} By what was measured so far, {told} have to be predicted."
-                ) from error
-            took = self.meter.amounts(grown, TRY_S)
-            most = max(amount / budget.limit for amount, budget in zip(took, self.limits, strict=True))
-            # Times are known to a few per cent, files to the byte.
-            exceeded = any(
-                budget.what == "file_mb" and amount > budget.limit
-                for amount, budget in zip(took, self.limits, strict=True)
-            )
-            off = abs(most - 1) + exceeded
-            if nearest is None or off < nearest[0]:
-                nearest = off, pruned, grown
-            last, shapes = shapes, [weight.shape for weight in grown.weights]
-            done = off <= ON_TARGET
-            if done or not left or not self.meter.measures or shapes == last:
-                break
-            told = ", ".join(map(str, self.meter.to_predict()))
-            self.report(f"it takes {self.meter.listed(took)}: other widths, for {told} predicted")
-        assert nearest is not None
-        _, pruned, grown = nearest
-        after = self._widths(pruned)
-        self._told_without([name for name, width in before.items() if width and not after[name]])
+    def _narrowed(self, gated: PrunableModel) -> tuple[keras.Model, keras.Model]:
+        pruned, grown = pruned_on_target(gated, self.spaces, self.meter, self.remove_branches, self.report)
         if _are_arrays(self.data):
             estimate_statistics(grown, self.data[0], self.batch_size)
-        self._keep(pruned, "pruned")
-        self._keep(grown, "grown")
+        self.folder.keep(pruned, "pruned")
+        self.folder.keep(grown, "grown")
         return pruned, grown
-
-    def _narrowed(self, gated: PrunableModel, limits: Sequence[Budget]) -> tuple[keras.Model, keras.Model]:
-        """The gated network pruned, and grown to what is left, within predicted limits."""
-        goal: dict[str, Any] = {"budgets": limits}
-        if len(limits) == 1:
-            goal = {"profile": self.profile, "target_ms": limits[0].limit}
-        pruned = prune(gated, **goal, remove_branches=self.remove_branches)
-        return pruned, grow(pruned, **goal, origin=gated, report=None)
-
-    def _costly_branches(self, network: keras.Model, limits: Sequence[Budget]) -> list[str]:
-        """What goes before the gates are steered, so that they open where there is time then."""
-        if not self.remove_branches:
-            return []
-        if len(limits) > 1:
-            return costly_branches(network, limits, 1.0)
-        return costly_branches(network, self.profile, limits[0].limit)
-
-    def _told_without(self, gone: Sequence[str]) -> list[str]:
-        told = (
-            [f"without the branches of {', '.join(gone)}: their time is worth more elsewhere"] if gone else []
-        )
-        for text in told:
-            self.report(text)
-        return told
 
     def _tuned(self, grown: keras.Model) -> keras.Model:
         tuned = keras.models.clone_model(grown)
@@ -392,7 +292,7 @@ class _Run:
             self._fit(tuned, self.tuning, "fine-tuning", [schedule])
         tuned.compile(**self._compiling())
         tuned.optimizer.build(tuned.trainable_variables)  # or Keras finds its file incomplete
-        self._keep(tuned, "fine-tuned")
+        self.folder.keep(tuned, "fine-tuned")
         return tuned
 
     # Training
@@ -411,9 +311,7 @@ class _Run:
         network.compile(**arguments, **further)
 
     def _fit(self, network: keras.Model, epochs: int, what: str, callbacks: list[Any]) -> None:
-        if self.folder is not None:
-            callbacks = [keras.callbacks.BackupAndRestore(self.folder / f"{what} so far"), *callbacks]
-        callbacks = [*callbacks, _Told(what, epochs, self.report)]
+        callbacks = [*self.folder.going_on(what), *callbacks, _Told(what, epochs, self.report)]
         if not _are_arrays(self.data):
             network.fit(self.data, epochs=epochs, verbose=0, callbacks=callbacks, shuffle=False)
             return
@@ -421,62 +319,14 @@ class _Run:
         size = self.batch_size if len(examples) == 2 else None  # a dataset has its own
         network.fit(*examples, batch_size=size, epochs=epochs, verbose=0, callbacks=callbacks)
 
-    # The folder and the device
+    # What is told
 
-    def _kept(self, name: str) -> Any:
-        path = None if self.folder is None else self.folder / f"{name}.keras"
-        return keras.models.load_model(path) if path is not None and path.exists() else None
-
-    def _keep(self, network: keras.Model, name: str) -> None:
-        if self.folder is not None:
-            unfinished = self.folder / f"unfinished {name}.keras"
-            network.save(unfinished)
-            unfinished.replace(self.folder / f"{name}.keras")
-
-    def _stages(self, networks: Mapping[str, keras.Model]) -> list[Stage]:
-        times: list[float | None] = [None] * len(networks)
-        if self.device is not None:
-            runtime = runtime_of(self.profile)
-            measured = measure_interleaved(
-                list(networks.values()), self.device, runtime.threads or 1, MEASURE_S, runtime
-            )
-            times = [each.median_ms for each in measured]
-        stages = [
-            self._stage(name, network, took)
-            for (name, network), took in zip(networks.items(), times, strict=True)
-        ]
-        if self.folder is not None:
-            export_litert(networks["fine-tuned"], self.folder / "fine-tuned.tflite")
-            text = json.dumps(
-                {"target_ms": self.target_ms, "stages": [asdict(stage) for stage in stages]}, indent=2
-            )
-            write_atomically(self.folder / "result.json", text.encode())
-        return stages
-
-    def _stage(self, name: str, network: keras.Model, took_ms: float | None) -> Stage:
-        priced = predict_latency(network, self.profile)
-        return Stage(
-            name,
-            int(network.count_params()),
-            priced.flops,
-            priced.total_ms,
-            took_ms,
-            self._metrics(network),
-            self._widths(network),
-            self.meter.further(network, MEASURE_S),
-        )
-
-    def _widths(self, network: keras.Model) -> dict[str, int]:
-        """By the original's channel spaces, which may be called otherwise where a branch went."""
-        left = {
-            producer: space.width
-            for space in find_channel_spaces(read_graph(network))
-            for producer in space.producers
-        }
-        return {
-            space.name: next((left[producer] for producer in space.producers if producer in left), 0)
-            for space in self.spaces.prunable
-        }
+    def _write(self, tuned: keras.Model, stages: Sequence[Stage]) -> None:
+        if self.folder.path is None:
+            return
+        export_litert(tuned, self.folder.path / "fine-tuned.tflite")
+        told = {"target_ms": self.target_ms, "stages": [asdict(stage) for stage in stages]}
+        write_atomically(self.folder.path / "result.json", json.dumps(told, indent=2).encode())
 
     def _metrics(self, network: keras.Model) -> dict[str, float]:
         if self.validation_data is None:

@@ -6,7 +6,8 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from fdi_keras.compression.recipe import Compressed, Stage
+from fdi_keras.compression.recipe import Compressed
+from fdi_keras.compression.stages import Stage
 from fdi_keras.networks.latency import predict_latency
 from fdi_keras.profile import DeviceProfile
 from fdi_keras.study.page import lines_picture, page, table
