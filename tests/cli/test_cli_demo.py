@@ -15,7 +15,7 @@ STAGES = ["trained", "pruned", "grown", "fine-tuned", "uniform"]
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    for name, epochs in (("TRAIN", 2), ("STEER", 3), ("TUNE", 2)):
+    for name, epochs in (("TRAIN", 2), ("STEER", 3), ("TUNE", 4)):
         monkeypatch.setattr(demo, f"{name}_EPOCHS", epochs)
     two_stages = functools.partial(demo_network.residual_network, widths=(24, 48))
     monkeypatch.setattr(demo_network, "residual_network", two_stages)

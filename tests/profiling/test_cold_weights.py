@@ -16,7 +16,7 @@ from fdi_keras.profiling import campaign as module
 from fdi_keras.profiling.cold_weights import SHARE, TOTAL_BYTES, cold_probes, seconds_for
 
 INFO = DeviceInfo("fake", "a fake device", "computer")
-LONG = Plan(["dense", "relu"], measurements=700)  # long enough for cold weights, by its number
+LONG = Plan(["dense", "relu"], measurements=7000)  # long enough for cold weights, on a busy computer too
 
 
 class CachingRunner(SteadyRunner):
