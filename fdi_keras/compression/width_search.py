@@ -67,6 +67,7 @@ class WidthSearch:
             self.log_share[i] = np.concatenate([[NOTHING], shares])
         self._near = {i: plan.neighbours(i) for i in self.movable}
         self._curves: dict[tuple[int, ...], np.ndarray] = {}
+        self._shares: dict[bytes, tuple[int, ...]] = {}
 
     def value(self, widths: np.ndarray) -> float:
         """What is maximised; at most 0."""
@@ -227,11 +228,17 @@ class WidthSearch:
 
     def _changes(self, widths: np.ndarray, i: int, candidates: np.ndarray) -> np.ndarray:
         """By how much each cost rises when space i takes each candidate width, ``(len(candidates), costs)``."""
-        # The share of fetched weights, rounded: a curve of nearly the same share will do.
-        share = np.round(100 * np.atleast_1d(self.plan.fetched_share(widths)))
-        key = (i, *map(int, share), *map(int, widths[self._near[i]]))
+        key = (i, *self._fetched(widths), *map(int, widths[self._near[i]]))
         curve = self._curves.get(key)
         if curve is None:
             curve = self.plan.curves(widths, i, np.arange(1, self.upper[i] + 1))
             self._curves[key] = curve
         return curve[candidates - 1] - curve[int(widths[i]) - 1]
+
+    def _fetched(self, widths: np.ndarray) -> tuple[int, ...]:
+        """Per cent of the weights that are fetched, of each cost: a curve of nearly the same share will do."""
+        key = widths.tobytes()  # asked for space after space at the same widths
+        if key not in self._shares:
+            share = np.round(100 * np.atleast_1d(self.plan.fetched_share(widths)))
+            self._shares[key] = tuple(map(int, share))
+        return self._shares[key]

@@ -88,11 +88,10 @@ def _branch(graph: Graph, spaces: ChannelSpaces, merge: Call, value: int) -> Bra
     left = {v for call in smaller.calls for v in call.outputs} | set(graph.inputs)
     if any(not smaller.consumers.get(v) and v not in smaller.outputs for v in graph.inputs):
         return None
-    own = [
-        space.name
-        for space in spaces
-        if not any(np.isin(spaces.numbers(space.name), _numbers(spaces, v)).any() for v in left)
-    ]
+    used = np.zeros(spaces.total, bool)
+    for v in left:
+        used[_numbers(spaces, v)] = True
+    own = [space.name for space in spaces if not used[spaces.numbers(space.name)].any()]
     if not own:
         return None
     after = find_channel_spaces(smaller)
