@@ -483,7 +483,7 @@ def opponents_table(report: dict[str, Any]) -> list[str]:
 def steering_table(report: dict[str, Any]) -> str:
     """What every method keeps at which measured time, and the least time at which it loses half a point at most."""
     sys.path.insert(0, str(DOCS.parent))  # benchmarks are no part of what is installed
-    from benchmarks.steering.verdicts import least_time
+    from benchmarks.steering.shares import least_time, more_than
 
     runs = [row["details"] for row in report["rows"] if row["part"] == "1" and "accuracy" in row["details"]]
     tasks, methods = (list(dict.fromkeys(run[key] for run in runs)) for key in ("task", "method"))
@@ -501,8 +501,8 @@ def steering_table(report: dict[str, Any]) -> str:
                 took = _mean(run["measured_ms"] / run["start_ms"] for run in here)
                 points.append(f"{_mean(gained):+.1f}{spread} at {took:.3f}")
             least = least_time(mine)
-            told = "" if not mine else "none: " if least is None else f"**{least:.3f}**: "
-            cells.append(told + "; ".join(points))
+            bold = f"**{least:.3f}**" if least else f"**above {more_than(mine):.3f}**" if mine else ""
+            cells.append(f"{bold}: {'; '.join(points)}" if mine else "")
         rows.append([method.replace("_", " "), *cells])
     head = ["", *(f"{task}, {before[task]:.1%} before" for task in tasks)]
     counts = Counter((run["task"], run["method"], run["share"]) for run in runs)
@@ -511,7 +511,7 @@ def steering_table(report: dict[str, Any]) -> str:
     told = (
         f"Measured on {report['date']}, {processors_of(report)}, {seeds}. Bold: the least "
         "share of the uncompressed network's measured time at which at most half a point of accuracy is lost "
-        "(between two points along the logarithm of the time; none: more is lost at every share that was tried). Then "
+        "(between two points along the logarithm of the time; above: more is lost at every share that was tried). Then "
         "the points of accuracy gained or lost at each share, of several seeds the mean (and the range)."
     )
     return "\n".join([told, "", *table(head, rows)])

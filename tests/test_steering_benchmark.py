@@ -46,7 +46,7 @@ def run_of(share, accuracy, method="steered", seed=0, task="t", took=None):
 
 
 def test_the_least_time_at_equal_accuracy():
-    from benchmarks.steering.verdicts import least_time
+    from benchmarks.steering.shares import least_time
 
     assert least_time([]) is None
     assert least_time([run_of(0.5, 0.88)]) is None
@@ -65,7 +65,7 @@ def test_the_least_time_at_equal_accuracy():
 
 
 def test_the_shares_that_are_tried():
-    from benchmarks.steering.runs import first_share, next_share
+    from benchmarks.steering.shares import first_share, next_share
 
     ladder = (0.75, 0.5, 0.25, 0.125, 0.0625)
     assert first_share([], ladder) == 0.25
@@ -91,6 +91,21 @@ def test_the_shares_that_are_tried():
     assert next_share([run_of(0.25, 0.893, seed=0), run_of(0.25, 0.899, seed=1)], ladder, 0.25) == 0.125
     failed = {"share": 0.125, "error": "no widths are fast enough"}
     assert next_share([run_of(0.25, 0.9), failed], ladder, 0.25) is None
+
+
+def test_opponents_far_above_ours_are_followed_no_further():
+    from benchmarks.steering.shares import first_share, next_share
+
+    ladder = (0.75, 0.5, 0.25, 0.125, 0.0625)
+    assert first_share([], ladder, 0.1) == 0.25
+    assert first_share([], ladder, 0.5) == 0.75
+    assert first_share([run_of(0.125, 0.9)], ladder, 0.1) == 0.125
+    assert next_share([], ladder, 0.25, 0.1) == 0.25
+    assert next_share([run_of(0.25, 0.88)], ladder, 0.25, 0.1) is None
+    assert next_share([run_of(0.25, 0.9)], ladder, 0.25, 0.1) == 0.125
+    assert next_share([run_of(0.25, 0.9), run_of(0.125, 0.88)], ladder, 0.25, 0.1) is None
+    # Where it began nearer, it goes up that far.
+    assert next_share([run_of(0.125, 0.88)], ladder, 0.125, 0.1) == 0.25
 
 
 def test_verdicts(tmp_path):
@@ -128,10 +143,22 @@ def test_verdicts(tmp_path):
     more = Settings(tmp_path, tmp_path, "p", (0, 1), ("t", "u", "v"), methods, (0.5, 0.125))
     told = {row.row: row for row in verdicts.run(more)}
     best = told["saving against the best of the others, median task"]
-    assert best.measured.endswith("(t +50%, v -100%, u not known)")
+    assert best.measured.endswith("(t +50%, v -100%, u not known); 3 of 6 not run")
+    assert not best.passed
     deepiot = told["further saving against DeepIoT by size, median task"]
     assert deepiot.measured.endswith("(t +50%, u not known, v not known)")
     assert not deepiot.passed  # nothing is passed before all tasks are known
+    # Of what lost at every share it is known that it needs more than the largest of them.
+    for seed in (0, 1):
+        (tmp_path / f"u-{seed}-0.5-steered.json").write_text(
+            json.dumps(run_of(0.2, 0.9, seed=seed, task="u"))
+        )
+        (tmp_path / f"u-{seed}-0.5-l2.json").write_text(json.dumps(run_of(0.5, 0.8, "l2", seed, "u", 0.4)))
+    told = {row.row: row for row in verdicts.run(more)}
+    assert told["u: least share of the time within half a point"].measured.endswith(
+        "l2 above 0.400 (seeds: 2)"
+    )
+    assert "u +50%" in told["saving against the best of the others, median task"].measured
     unjudged = Settings(tmp_path, tmp_path, "p", (0,), ("t",), methods, (0.5, 0.125), judged=False)
     assert [row.passed for row in verdicts.run(unjudged)] == [None] * len(rows)
 

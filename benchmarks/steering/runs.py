@@ -6,9 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,8 @@ import numpy as np
 
 from benchmarks.report import Row
 from benchmarks.steering.records import run_path
-from benchmarks.steering.settings import LOST, Settings
+from benchmarks.steering.settings import FOLLOWED, OURS, Settings
+from benchmarks.steering.shares import first_share, least_time, next_share
 from benchmarks.steering.tasks import QUICK_TASKS, TASKS, Arrays, Task
 
 if TYPE_CHECKING:
@@ -38,8 +37,9 @@ def run(settings: Settings) -> list[Row]:
         for method in settings.methods:
             runs: list[dict[str, Any]] = []
             ladder = _ladder(settings, name, method)
-            first = first_share(known(replace(settings, tasks=(name,), methods=(method,))), ladder)
-            while (share := next_share(runs, ladder, first)) is not None:
+            ours = None if method in FOLLOWED else least_time(_known_of(settings, name, OURS))
+            first = first_share(_known_of(settings, name, method), ladder, ours)
+            while (share := next_share(runs, ladder, first, ours)) is not None:
                 for seed in settings.seeds:
                     path = run_path(settings.work, name, seed, share, method)
                     if not path.exists():
@@ -62,6 +62,10 @@ def known(settings: Settings) -> list[dict[str, Any]]:
     )
 
 
+def _known_of(settings: Settings, name: str, method: str) -> list[dict[str, Any]]:
+    return known(replace(settings, tasks=(name,), methods=(method,)))
+
+
 def _ladder(settings: Settings, name: str, method: str) -> list[float]:
     """The shares that may be tried; what trains our networks from scratch needs to have them."""
     ladder = settings.shares or (TASKS | QUICK_TASKS)[name].shares
@@ -78,44 +82,6 @@ def _ladder(settings: Settings, name: str, method: str) -> list[float]:
 def _folder(settings: Settings, name: str, seed: int, share: float) -> Path:
     """Of what :func:`~benchmarks.steering.methods.steered` does."""
     return settings.work / f"{name}-{seed}-{share:g}-stages"
-
-
-def first_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float]) -> float | None:
-    """Where to begin: at the least share down to which earlier runs lost nothing, whichever their seeds; else in the
-    middle."""
-    tried = sorted({run["share"] for run in runs} & set(ladder), reverse=True)
-    kept = list(takewhile(lambda share: not is_lost(runs, share), tried))
-    middle = ladder[(len(ladder) - 1) // 2] if ladder else None
-    return kept[-1] if kept else middle
-
-
-def next_share(runs: Sequence[dict[str, Any]], ladder: Sequence[float], first: float | None) -> float | None:
-    """The next share of the time to try: down until too much accuracy is lost, up until it is not.
-
-    Args:
-        runs: of one method on one task, all seeds of each share tried.
-        ladder: shares that may be tried, the largest first.
-        first: the one that comes first.
-    """
-    tried = {run["share"] for run in runs} & set(ladder)
-    if not tried:
-        return first
-    narrowest, widest = ladder.index(min(tried)), ladder.index(max(tried))
-    if not is_lost(runs, ladder[narrowest]):
-        return ladder[narrowest + 1] if narrowest + 1 < len(ladder) else None
-    if is_lost(runs, ladder[widest]):
-        return ladder[widest - 1] if widest else None
-    return None
-
-
-def is_lost(runs: Sequence[dict[str, Any]], share: float) -> bool:
-    """Whether more accuracy is lost at a share, in the mean of the seeds, than may be; or nothing was found."""
-    losses = [
-        run["start_accuracy"] - run["accuracy"]
-        for run in runs
-        if run["share"] == share and "error" not in run
-    ]
-    return not losses or float(np.mean(losses)) > LOST
 
 
 def _row(found: dict[str, Any]) -> Row:

@@ -8,6 +8,15 @@ from pathlib import Path
 #: Modules of the parts, by number.
 PARTS = {"1": "runs", "2": "verdicts", "3": "growth"}
 
+#: The methods that row 1 compares.
+OURS, DEEPIOT = "steered", "deepiot_by_size"
+
+#: Part of ours, to tell apart what it owes to what; no opponents.
+ABLATIONS = ("taught_l1", "keeping_branches")
+
+#: Methods whose least time is found however long it is; of others it is enough that it is far above ours.
+FOLLOWED = (OURS, DEEPIOT, *ABLATIONS)
+
 #: Accuracy that may be lost: half a point.
 LOST = 0.005
 
