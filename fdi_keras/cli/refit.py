@@ -46,7 +46,8 @@ def refit(profile: str, form: str, out: Path | None, as_json: bool) -> None:
     """
     from fdi_keras.profile import find_profile, load_profile
     from fdi_keras.profile import refit as learn_anew
-    from fdi_keras.profile.files import check_not_bundled, check_writable
+    from fdi_keras.profile.files import check_not_bundled
+    from fdi_keras.writing import check_writable
 
     loaded = load_profile(profile)
     path = out or find_profile(profile)

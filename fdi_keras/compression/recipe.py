@@ -37,8 +37,8 @@ from fdi_keras.networks.export import export_litert
 from fdi_keras.networks.graph import read_graph
 from fdi_keras.networks.history import history_of, inherit
 from fdi_keras.profile import DeviceProfile, load_profile
-from fdi_keras.profile.files import write_atomically
 from fdi_keras.profile.timed_on import check_device
+from fdi_keras.writing import write_atomically
 
 #: Share of the epochs in which the gates are trained.
 STEERING = 0.2

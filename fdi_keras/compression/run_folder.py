@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from fdi_keras.errors import StorageError, UsageError
-from fdi_keras.profile.files import write_atomically
+from fdi_keras.writing import write_atomically
 
 
 class RunFolder:

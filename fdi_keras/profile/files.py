@@ -1,4 +1,4 @@
-"""Where profiles lie, finding one by name or path, and writing one safely."""
+"""Where profiles lie, and finding one by name or path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from fdi_keras.errors import ProfileInvalidError, ProfileNotFoundError, StorageError, UsageError
+from fdi_keras.errors import ProfileInvalidError, ProfileNotFoundError, UsageError
 from fdi_keras.profile.profile import DeviceProfile
 
 SUFFIX = ".json"
@@ -77,41 +77,6 @@ def load_profile(name: str | PathLike[str]) -> DeviceProfile:
     return DeviceProfile.from_dict(data, str(path))
 
 
-def write_atomically(path: str | PathLike[str], content: bytes) -> None:
-    """Replace a file as a whole; StorageError leaves the old one as it was."""
-    path = Path(path)
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        check_writable(path)
-        with open(new, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except OSError as error:
-        _remove(new)
-        if isinstance(error, StorageError):
-            raise
-        raise _storage_error(path, error.strerror) from error
-
-
-def check_writable(path: str | PathLike[str]) -> None:
-    """StorageError unless a file can be written here: to be asked before the work, not after it."""
-    path = Path(path)
-    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise _storage_error(path, "it exists and is no ordinary file")
-        probe.touch()
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise _storage_error(path, error.strerror) from error
-    finally:
-        _remove(probe)
-
-
 def check_not_bundled(path: str | PathLike[str]) -> None:
     """UsageError for a file that was installed with the library: those stay as they are."""
     path = Path(path)
@@ -142,17 +107,3 @@ def _not_found(path: Path) -> ProfileNotFoundError:
         text += f" Did you mean {' or '.join(close)}?"
     names = ", ".join(known) or "none"
     return ProfileNotFoundError(f"{text} Known names: {names}. 'fdi profile' learns one for this computer.")
-
-
-def _storage_error(path: Path, reason: str | None) -> StorageError:
-    return StorageError(
-        f"cannot write profile {path}: {reason}. Free space or make the folder writable, "
-        "or name another file."
-    )
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

@@ -8,8 +8,9 @@ from os import PathLike
 from pathlib import Path
 
 from fdi_keras.errors import ProfileNotFoundError, StorageError, UsageError
-from fdi_keras.profile.files import SUFFIX, bundled_profiles, find_profile, profile_folder, write_atomically
+from fdi_keras.profile.files import SUFFIX, bundled_profiles, find_profile, profile_folder
 from fdi_keras.text import clean
+from fdi_keras.writing import write_atomically
 
 
 def checked_name(name: str) -> str:

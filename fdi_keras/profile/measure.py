@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fdi_keras.devices import RuntimeChoice
 from fdi_keras.errors import FdiError, UsageError
-from fdi_keras.profile.files import check_not_bundled, check_writable, find_profile, load_profile
+from fdi_keras.profile.files import check_not_bundled, find_profile, load_profile
 from fdi_keras.profile.profile import DeviceProfile
 from fdi_keras.profile.several import groups_of, results_of, run_all, share_out
 from fdi_keras.profile.station import (
@@ -20,6 +20,7 @@ from fdi_keras.profile.station import (
     with_threads,
 )
 from fdi_keras.profiling import CampaignProgress
+from fdi_keras.writing import check_writable
 
 
 def profile_device(

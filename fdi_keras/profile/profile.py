@@ -19,6 +19,7 @@ from fdi_keras.execution_time import TimeModel, WeightFetch
 from fdi_keras.operators import KINDS
 from fdi_keras.profile.unmeasured import caution
 from fdi_keras.profiling import ColdWeights, Plan
+from fdi_keras.writing import write_atomically
 
 FORMAT: Literal["fdi-profile"] = "fdi-profile"
 SCHEMA_VERSION = 1
@@ -195,8 +196,6 @@ class DeviceProfile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         Raises:
             StorageError: it cannot be written.
         """
-        from fdi_keras.profile.files import write_atomically
-
         write_atomically(path, msgspec.json.encode(self) + b"\n")
 
 

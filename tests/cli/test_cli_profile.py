@@ -116,7 +116,7 @@ def test_wrong_use(fdi, args, says):
     [
         (["--device", "pixel"], "no device 'pixel'"),
         (["--resume"], "no campaign to resume"),
-        (["--budget", "5", "--out", "{file}/mine.json"], "cannot write profile"),
+        (["--budget", "5", "--out", "{file}/mine.json"], "cannot write"),
         (["--budget", "5", "--energy", "1"], "measured from the battery of a phone"),
     ],
 )
