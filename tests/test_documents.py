@@ -164,4 +164,4 @@ def test_the_table_of_steering(pictures):
     assert told[2] == "|  | digits, 90.0% before |"
     # Half a point is lost three eighths of the way from 0.5 to 0.25.
     assert told[4] == "| steered | **0.386**: +1.0 at 0.500; -3.0 at 0.250 |"
-    assert told[5] == "| l1 | none: -15.0 (-20.0 to -10.0) at 0.500 |"
+    assert told[5] == "| l1 | **above 0.500**: -15.0 (-20.0 to -10.0) at 0.500 |"
