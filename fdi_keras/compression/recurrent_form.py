@@ -38,15 +38,17 @@ def fitting_form(model: keras.Model, limits: Sequence[Budget], report: Callable[
     steps = longest_loop(model)
     if not 0 < steps <= MAX_STEPS:
         return model
-    best, most, unpriced = model, *_fitting_share(model, limits)
+    best, (most, least, unpriced) = model, _fitting_share(model, limits)
     first = most
     for unroll, form in ((False, "loops"), (True, "unrolled")):
         other = in_form(model, unroll)
         if other is model:
             continue
-        share, uncovered = _fitting_share(other, limits)
+        share, narrowest, uncovered = _fitting_share(other, limits)
         if uncovered > unpriced:
             report(f"recurrent layers stay as they are: the profile does not know what they take {form}")
+        elif share == most == 0 and CLEAR * narrowest < least:
+            best, least = other, narrowest  # nothing fits; what is said of it is said of the fastest form
         elif share > CLEAR * most:
             best, most = other, share
             report(
@@ -56,20 +58,26 @@ def fitting_form(model: keras.Model, limits: Sequence[Budget], report: Callable[
     return best
 
 
-def _fitting_share(model: keras.Model, limits: Sequence[Budget]) -> tuple[float, int]:
-    """The largest share of the channels that fits, 0 where none does; and how many operators have no price."""
+def _fitting_share(model: keras.Model, limits: Sequence[Budget]) -> tuple[float, float, int]:
+    """What fits of a network.
+
+    Returns:
+        The largest share of the channels that fits, 0 where none does; what one channel everywhere takes of the limits;
+        and how many operators have no price.
+    """
     graph = read_graph(model)
     plan = BudgetPlan(limits, graph, spaces := find_channel_spaces(graph))
     prunable = np.array([space.kept is None for space in spaces])
 
-    def fits(share: float) -> bool:
+    def taken(share: float) -> float:
         thin = np.maximum(np.round(share * plan.full_widths), 1)
-        return float(plan.predict_ms(np.where(prunable, thin, plan.full_widths))) <= 1
+        return float(plan.predict_ms(np.where(prunable, thin, plan.full_widths)))
 
+    narrowest, unpriced = taken(0.0), len(plan.uncovered)
     low, high = 0.0, 1.0
-    if fits(high):
-        return high, len(plan.uncovered)
+    if taken(high) <= 1:
+        return high, narrowest, unpriced
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low, len(plan.uncovered)
+        low, high = (middle, high) if taken(middle) <= 1 else (low, middle)
+    return low, narrowest, unpriced

@@ -69,6 +69,19 @@ def test_a_target_below_what_loops_take_names_them():
         fdi.prune(dense, profile_of({"dense": model_of("dense", leaf(0.8))}), target_ms=1.0)
 
 
+def test_where_nothing_fits_the_form_that_comes_nearest_is_told_of():
+    model, profile = network(), device()
+    found, said = said_of(model, profile, 1e-3)
+    assert found.get_layer("first").unroll
+    assert said == []  # the error that follows tells of it
+    assert said_of(found, profile, 1e-3) == (found, [])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    data = np.zeros((4, 8, 6), "float32"), np.zeros(4, int)
+    with pytest.raises(fdi.errors.TargetError, match=r"still predicted to take 0\.0") as told:
+        fdi.compress(model, profile, 1e-3, data, 2, device=None, report=lambda _: None)
+    assert "loops" not in str(told.value)
+
+
 def test_what_has_no_price_or_no_recurrent_layers_stays():
     model = network()
     found, said = said_of(model, device("gru_while", "lstm_while"), 1.0)
