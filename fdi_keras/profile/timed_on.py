@@ -40,4 +40,13 @@ def check_device(profile: DeviceProfile, device: str) -> str:
             f"profile {profile.name!r} is of {measured.name!r}, and networks are timed on {here.name!r}: which "
             "widths are fast may differ. 'fdi profile' makes a profile of this device."
         )
+    made_by = f"{profile.runtime.name} {profile.runtime.version}"
+    runs_now, _, _ = (here.details.get("runtime") or made_by).partition(
+        " ("
+    )  # phones do not tell before they run
+    if runs_now != made_by:
+        return (
+            f"profile {profile.name!r} was measured with {made_by}, and networks are timed with {runs_now}: which "
+            "widths are fast may differ. 'fdi profile' makes a profile of the runtime that there is now."
+        )
     return ""

@@ -55,6 +55,12 @@ def test_another_device_is_named(slow_kernels):
         check_device(slow_kernels, "nowhere")
 
 
+def test_another_version_of_the_runtime_is_named(slow_kernels):
+    older = msgspec.structs.replace(slow_kernels.runtime, version="1.0.1")
+    told = check_device(msgspec.structs.replace(slow_kernels, runtime=older), "local")
+    assert "was measured with litert 1.0.1, and networks are timed with litert " in told
+
+
 def network():
     image = keras.Input((16, 16, 8))
     x = L.ReLU()(L.Conv2D(48, 3, padding="same", name="body")(image))
