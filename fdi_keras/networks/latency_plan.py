@@ -8,6 +8,7 @@ training graph with a gradient (the regularizer). Both evaluate the same trees.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -84,17 +85,23 @@ class LatencyPlan:
         """
         widths = np.asarray(widths, float)
         batch = np.atleast_2d(widths)
+        sized = [group.sized(batch) for group in self.groups]
         total = np.full(len(batch), self.overhead_ms)
-        share = self.fetched_share(batch)
-        for group in self.groups:
-            total += self._times(group, batch, share).sum(axis=1)
+        share = (
+            None
+            if self._fetch is None
+            else self._fetch.share(sum(each.weight_bytes.sum(axis=1) for each in sized))
+        )
+        for each in sized:
+            total += self._times(each, share).sum(axis=1)
         return total.reshape(widths.shape[:-1])
 
     def weight_bytes(self, widths: np.ndarray) -> np.ndarray:
         """Bytes of all priced operators' weights: a scalar array or ``(networks,)``, as for ``predict_ms``."""
         widths = np.asarray(widths, float)
         batch = np.atleast_2d(widths)
-        total = sum((group.weight_bytes(batch).sum(axis=1) for group in self.groups), np.zeros(len(batch)))
+        bytes_of = (group.sized(batch).weight_bytes.sum(axis=1) for group in self.groups)
+        total = sum(bytes_of, np.zeros(len(batch)))
         return total.reshape(widths.shape[:-1])
 
     def fetched_share(self, widths: np.ndarray) -> np.ndarray:
@@ -119,7 +126,7 @@ class LatencyPlan:
         for group in self.groups:
             rows = group.touching(space)
             if len(rows):
-                total += self._times(group, batch, share, rows).sum(axis=1)
+                total += self._times(group.sized(batch, rows), share).sum(axis=1)
         return total
 
     def costs(self, widths: np.ndarray) -> np.ndarray:
@@ -187,7 +194,7 @@ class LatencyPlan:
             batch = np.repeat(np.asarray(widths, float)[None], 1 if part is None else len(part), axis=0)
             if part is not None:
                 batch[:, list(scope)] = part
-            total.append(sum(group.predict_ms(batch, rows).sum(axis=1) for group, rows in operators))
+            total.append(sum(group.sized(batch, rows).times.sum(axis=1) for group, rows in operators))
         return np.concatenate(total).reshape([len(value) for value in values])
 
     def operator_times(self, widths: np.ndarray) -> dict[str, float]:
@@ -204,7 +211,7 @@ class LatencyPlan:
         return [
             (operator, float(time))
             for group in self.groups
-            for operator, time in zip(group.operators, self._times(group, batch, share)[0], strict=True)
+            for operator, time in zip(group.operators, self._times(group.sized(batch), share)[0], strict=True)
         ]
 
     def rules(self, widths: np.ndarray, space: int) -> list[tuple[str, str]]:
@@ -249,15 +256,12 @@ class LatencyPlan:
         rates = np.concatenate([group.fetch_rate for group in self.groups])
         return ExpectedLatency(operators, side(0), side(-1), self._fetch, rates)
 
-    def _times(
-        self, group: _Group, batch: np.ndarray, share: np.ndarray, rows: np.ndarray | slice = slice(None)
-    ) -> np.ndarray:
-        times = group.predict_ms(batch, rows)
-        if self._fetch is None:
-            return times
-        return self._fetch.total_ms(
-            group.fetch_rate[rows], times, group.weight_bytes(batch, rows), share[:, None]
-        )
+    def _times(self, sized: _Sized, share: np.ndarray | None) -> np.ndarray:
+        """``(networks, operators)``, with what fetching costs where such a share of the weights is fetched."""
+        if self._fetch is None or share is None:
+            return sized.times
+        rates = sized.group.fetch_rate[sized.rows]
+        return self._fetch.total_ms(rates, sized.times, sized.weight_bytes, share[:, None])
 
 
 class _Group:
@@ -340,9 +344,25 @@ class _Group:
             for row in range(len(self.operators))
         ]
 
-    def predict_ms(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        times = self.model.predict_ms(self.dims(widths, rows))
-        return times.reshape(len(widths), -1)
+    def sized(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> _Sized:
+        return _Sized(self, rows, self.dims(widths, rows), len(widths))
 
-    def weight_bytes(self, widths: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        return self.kind.weight_bytes(self.dims(widths, rows)).reshape(len(widths), -1)
+
+@dataclass(frozen=True)
+class _Sized:
+    """Some operators of a group at the widths of each of some networks."""
+
+    group: _Group
+    rows: np.ndarray | slice
+    dims: dict[str, np.ndarray]
+    networks: int
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """``(networks, operators)`` milliseconds, but for what weights cost that do not fit the caches."""
+        return self.group.model.predict_ms(self.dims).reshape(self.networks, -1)
+
+    @cached_property
+    def weight_bytes(self) -> np.ndarray:
+        """``(networks, operators)``."""
+        return self.group.kind.weight_bytes(self.dims).reshape(self.networks, -1)
