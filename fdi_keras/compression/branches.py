@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fdi_keras.compression.best_widths import best_widths
-from fdi_keras.compression.gated_model import check_target
 from fdi_keras.compression.importance import Ranking, importance_by
 from fdi_keras.compression.limits import Limits
+from fdi_keras.compression.targets import check_target
 from fdi_keras.compression.width_search import WIDTH_COUNTS, WidthSearch
 from fdi_keras.errors import TargetError, UsageError
 from fdi_keras.networks.branches import Branch, find_branches

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.controller import StrengthController
-from fdi_keras.compression.gated_model import NOT_COMPUTED
 from fdi_keras.compression.gates import CLOSES_AT, START, STEP, check_gates
+from fdi_keras.compression.latency_metric import NOT_COMPUTED
 from fdi_keras.errors import JournalError, TrainingDivergedError, UsageError
 from fdi_keras.journal import Journal, journal_path, read_journal, set_aside
 from fdi_keras.networks.budget_plan import BudgetPlan

@@ -32,10 +32,10 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.controller import StrengthController
-from fdi_keras.compression.gated_model import check_target
 from fdi_keras.compression.gates import LIMIT
 from fdi_keras.compression.prunable import prunable
 from fdi_keras.compression.prune import prune
+from fdi_keras.compression.targets import check_target
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import ChannelSpaces
 from fdi_keras.networks.graph import read_graph

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from fdi_keras.compression.gated_layers import POSITIONAL, UNGATED
-from fdi_keras.compression.gates import STEP, ChannelGates, MaskOfTensor, SpaceGates, Steering
+from fdi_keras.compression.gates import STEP, ChannelGates, SpaceGates, Steering
+from fdi_keras.compression.latency_metric import PredictedLatency
 from fdi_keras.compression.limits import exclude_layers
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
-from fdi_keras.errors import TargetError, UnknownOperatorsError, UsageError
-from fdi_keras.networks.budget_plan import BudgetPlan, Priced, plan_of
+from fdi_keras.compression.targets import check_target
+from fdi_keras.compression.ungated import plain_graph, ungated
+from fdi_keras.errors import UnknownOperatorsError, UsageError
+from fdi_keras.networks.budget_plan import Priced, plan_of
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces
-from fdi_keras.networks.graph import Call, Graph, copy_layer, copy_with, read_graph
-from fdi_keras.networks.latency_plan import LatencyPlan
-from fdi_keras.networks.layer_widths import axes_of
+from fdi_keras.networks.graph import Graph
 from fdi_keras.profile.unmeasured import warn_if_unmeasured
 
 ops = keras.ops
-
-
-#: In the place of a predicted latency, until a step computes it.
-NOT_COMPUTED = -1.0
-
-
-class PredictedLatency(keras.metrics.Metric):
-    """Reports the last value it was given."""
-
-    def __init__(self, name: str):
-        super().__init__(name=name)
-        self.value = self.add_variable(
-            shape=(),
-            initializer=keras.initializers.Constant(NOT_COMPUTED),
-            aggregation="only_first_replica",
-            name="value",
-        )
-
-    def update_state(self, value: Any) -> None:
-        self.value.assign(ops.cast(value, self.value.dtype))
-
-    def reset_state(self) -> None:
-        self.value.assign(NOT_COMPUTED)
-
-    def result(self) -> Any:
-        return ops.convert_to_tensor(self.value)
 
 
 @keras.saving.register_keras_serializable(package="fdi_keras")
@@ -310,121 +283,3 @@ def _share_that_stays(optimizer: Any) -> float:
     if not steps or momentum >= 1:
         return 1.0
     return float(1 - momentum * (1 - momentum**steps) / (steps * (1 - momentum)))
-
-
-def check_target(
-    plan: Priced, target: float | None, unit: str = "ms", least: np.ndarray | None = None
-) -> None:
-    """TargetError when even the narrowest network would take more.
-
-    Args:
-        unit: of the plan.
-        least: ``(spaces,)`` narrowest widths; one channel in every prunable space unless given.
-    """
-    if target is None:
-        return
-    one = np.array([1 if s.kept is None else s.width for s in plan.spaces], float)
-    usual = least is None or np.array_equal(least, one)
-    narrowest = "one channel in every prunable space" if usual else "the least widths that are allowed"
-    least = one if least is None else least
-    lowest = float(plan.predict_ms(least))
-    if target >= lowest:
-        return
-    if isinstance(plan, BudgetPlan):
-        raise TargetError(
-            f"the budgets cannot be kept: with {narrowest} the network is still predicted to take "
-            f"{', '.join(plan.over(least))}. Choose wider ones, or a network with fewer layers."
-        )
-    start = float(plan.predict_ms(plan.full_widths))
-    raise TargetError(
-        f"target_{unit.lower()}={target:g} cannot be met: with {narrowest} the network is "
-        f"still predicted to take {lowest:.3g} {unit} (now {start:.3g} {unit}). Choose a target above that, or a "
-        f"network with fewer layers.{_of_loops(plan, least) if unit == 'ms' else ''}"
-    )
-
-
-def _of_loops(plan: LatencyPlan, widths: np.ndarray) -> str:
-    """What of the time goes to steps of loops, which take it however narrow they are; empty where there are none."""
-    looping = [(o.name, ms) for o, ms in plan.priced(widths) if o.kind.endswith("_while")]
-    if not looping:
-        return ""
-    names = ", ".join(dict.fromkeys(name for name, _ in looping))
-    return (
-        f" {sum(ms for _, ms in looping):.3g} ms of it are loops ({names}), whose steps take some time "
-        "however narrow they are; built with unroll=True they may take less, which fdi_keras.compress() looks at."
-    )
-
-
-def plain_graph(model: PrunableModel) -> Graph:
-    """The graph of a gated model as its plain network reads: gates gone, layers unchanged."""
-    return read_graph(ungated(model, weights=False))
-
-
-def ungated(model: PrunableModel, weights: bool = True, gates_open: bool = False) -> keras.Model:
-    """The plain network inside a gated one, the gates' values multiplied into its kernels.
-
-    Args:
-        weights: copy weights; without them only the wiring is right.
-        gates_open: leave the gates' values out, as if all were open.
-    """
-    graph = read_graph(model)
-    made: dict[int, Any] = {}
-    masks: dict[int, np.ndarray] = {}
-    pairs: list[tuple[Any, Any, dict[str, np.ndarray]]] = []
-
-    def build(call: Call, tensors: dict[int, Any]) -> list[Any]:
-        layer = call.layer
-        if isinstance(layer, Steering):
-            return [None]
-        if isinstance(layer, ChannelGates):
-            of_space = model.gates.items()
-            for (name, gate), value in zip(of_space, call.outputs, strict=True):
-                masks[value] = np.ones(layer.widths[name]) if gates_open or not weights else gate.values()
-            return [None] * len(call.outputs)
-        if isinstance(layer, MaskOfTensor):
-            inputs = [masks[v] for v in call.inputs]
-            masks[call.outputs[0]] = ops.convert_to_numpy(
-                layer.call([ops.convert_to_tensor(m) for m in inputs])
-            )
-            return [None]
-        known = id(layer) in made
-        given: dict[str, np.ndarray] = {}
-        if type(layer) in UNGATED:
-            plain = copy_with(call, made, {}, UNGATED[type(layer)])
-            arguments: dict[str, str] = type(layer).masks
-            if arguments == POSITIONAL:
-                results = [plain(tensors[call.inputs[0]])]
-                given = {"input": masks[call.inputs[1]]}
-            else:
-                results = call.apply(partial(_without, plain, set(arguments.values())), tensors)
-                of_side = {side: call.arguments[1].get(name) for side, name in arguments.items()}
-                given = {s: masks[call.value_of[id(m)]] for s, m in of_side.items() if m is not None}
-        else:
-            plain = copy_layer(call, made)
-            results = call.apply(plain, tensors)
-        if not known and isinstance(plain, keras.layers.Layer) and plain is not layer:
-            pairs.append((layer, plain, given))
-        return results
-
-    plain_model = graph.rebuild(build)
-    for old, new, given in pairs:
-        new.trainable = old.trainable
-        if weights:
-            new.set_weights(_folded(new, old.get_weights(), given))
-    return plain_model
-
-
-def _without(layer: Any, names: set[str], *args: Any, **kwargs: Any) -> Any:
-    """Call a layer without some of the arguments."""
-    return layer(*args, **{name: value for name, value in kwargs.items() if name not in names})
-
-
-def _folded(layer: Any, weights: list[np.ndarray], masks: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Weights with which the plain layer computes at inference what the gated one does; masks by side."""
-    folded = list(weights)
-    for number, weight in enumerate(weights):
-        for axis in axes_of(layer, number):
-            if axis.role == "reads" and axis.of in masks:
-                shape = [-1 if other == axis.number else 1 for other in range(weight.ndim)]
-                folded[number] = folded[number] * masks[axis.of].reshape(shape)
-    return folded

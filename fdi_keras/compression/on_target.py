@@ -9,10 +9,11 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.budget_meter import BudgetMeter
-from fdi_keras.compression.gated_model import PrunableModel, ungated
+from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.grow import grow
 from fdi_keras.compression.prune import costly_branches, prune
 from fdi_keras.compression.stages import widths_by
+from fdi_keras.compression.ungated import ungated
 from fdi_keras.errors import TargetError
 from fdi_keras.networks.budgets import Budget
 from fdi_keras.networks.channel_spaces import ChannelSpaces

@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from fdi_keras.compression.branches import Pruning, without_closed, without_costly, without_named
-from fdi_keras.compression.gated_model import PrunableModel, ungated
+from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.gates import check_gates
 from fdi_keras.compression.importance import Importance, Ranking, importance_by
 from fdi_keras.compression.limits import Bound, Limits, exclude_layers
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer
 from fdi_keras.compression.rewiden import rewiden
+from fdi_keras.compression.ungated import ungated
 from fdi_keras.errors import NothingToPruneError, UsageError
 from fdi_keras.networks.branches import without_emptied
 from fdi_keras.networks.budget_plan import predictions

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gated_model import PrunableModel, ungated
+from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.importance import Ranking, channel_importance
 from fdi_keras.compression.rewiden import WeightMaker, rewiden, take_channels
+from fdi_keras.compression.ungated import ungated
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.branches import without_emptied
 from fdi_keras.networks.channel_spaces import ChannelSpaces, find_channel_spaces

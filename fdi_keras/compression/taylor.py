@@ -17,9 +17,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from fdi_keras.compression.gated_model import PrunableModel, ungated
+from fdi_keras.compression.gated_model import PrunableModel
 from fdi_keras.compression.gates import ChannelGates
 from fdi_keras.compression.prunable import with_gates
+from fdi_keras.compression.ungated import ungated
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.channel_spaces import find_channel_spaces
 from fdi_keras.networks.graph import read_graph
