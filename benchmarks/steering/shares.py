@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
@@ -74,12 +73,11 @@ def least_time(runs: Sequence[dict[str, Any]]) -> float | None:
     """The least share of the uncompressed time at which a method loses at most half a point, over all its seeds.
 
     Between two targets the accuracy goes with the logarithm of the time. None: not even at the mildest target.
-    A share that only some of the seeds were run at does not count, nor does what could not be built.
+    What could not be built does not count.
     """
     points = []
     runs = [run for run in runs if "error" not in run]
-    seeds = Counter(run["share"] for run in runs)
-    for share in sorted((share for share in seeds if seeds[share] == max(seeds.values())), reverse=True):
+    for share in sorted({run["share"] for run in runs}, reverse=True):
         mine = [run for run in runs if run["share"] == share]
         lost = float(np.mean([run["start_accuracy"] - run["accuracy"] for run in mine]))
         points.append((float(np.mean([run["measured_ms"] / run["start_ms"] for run in mine])), lost))
