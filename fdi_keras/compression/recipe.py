@@ -138,11 +138,11 @@ def compress(
     limits = [Budget(profile, ms=target_ms, device=device), *(checked_budgets(budgets) if budgets else ())]
     run = _Run(
         model, checked_budgets(limits), data, epochs, validation_data, batch_size, mixtures, remove_branches,
-        folder, session, report,
+        session, report,
     )  # fmt: skip
     for text in run.cautions:
         report(f"caution: {text}")
-    return run.carry_out()
+    return run.carry_out(folder)
 
 
 class _Run:
@@ -156,7 +156,6 @@ class _Run:
         batch_size: int,
         mixtures: bool,
         remove_branches: bool,
-        folder: str | os.PathLike[str] | None,
         session: str | None,
         report: Callable[[str], None],
     ):
@@ -179,7 +178,6 @@ class _Run:
         self.steering = min(max(round(STEERING * epochs), 1), epochs - 1)
         self.tuning = epochs - self.steering
         self.lesson: Lesson | None = None
-        self.folder = RunFolder(folder, self._asked())
 
     def _asked(self) -> dict[str, Any]:
         """By which a folder tells whether it is this run that was stopped."""
@@ -199,7 +197,9 @@ class _Run:
             asked["budgets"] = [str(budget) for budget in self.limits[1:]]
         return asked
 
-    def carry_out(self) -> Compressed:
+    def carry_out(self, folder: str | os.PathLike[str] | None) -> Compressed:
+        """Do what is not done yet in a folder: a new one or that of the same run."""
+        self.folder = RunFolder(folder, self._asked())
         took = self.meter.amounts(self.model, FIRST_S)
         if all(amount <= budget.limit for amount, budget in zip(took, self.limits, strict=True)):
             raise UsageError(
