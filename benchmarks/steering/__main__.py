@@ -1,9 +1,9 @@
 """Steering against everybody else: ``python -m benchmarks.steering``.
 
 Many hours on two cores: every method on every task, for three seeds, at the targets between which it begins to lose
-accuracy; results are kept as they come, and a run that was stopped goes on. What the results tell of is not run again,
-even after a fresh checkout, unless ``--again`` says so; those of another processor are not gone on with. ``--known``
-tells what there is so far.
+accuracy; an opponent that loses where it is far slower than ours is followed no further. Results are kept as they
+come, and a run that was stopped goes on. What the results tell of is not run again, even after a fresh checkout,
+unless ``--again`` says so; those of another processor are not gone on with. ``--known`` tells what there is so far.
 ``--quick`` tries everything on a small task of its own in some minutes: enough to see that it works, not to learn
 anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
 """
