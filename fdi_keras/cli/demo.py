@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ KINDS = ("conv2d", "depthwise_conv2d", "dense", "mean", "add", "softmax")
 #: to the rest.
 SESSION = "demo"
 
-TRAIN_EPOCHS, STEER_EPOCHS, TUNE_EPOCHS = 6, 10, 6
+TRAIN_EPOCHS, COMPRESS_EPOCHS = 6, 16
 
 
 @click.command()
@@ -30,17 +31,17 @@ TRAIN_EPOCHS, STEER_EPOCHS, TUNE_EPOCHS = 6, 10, 6
               help="Folder for everything that the demo writes.")  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(0.1, 60), default=1.5, show_default=True,
               help="How long to profile this computer. Longer predicts better.")  # fmt: skip
-@click.option("--target", type=click.FloatRange(0.05, 1.0), default=0.4, show_default=True,
-              help="Latency to steer to, as a share of the uncompressed network's.")  # fmt: skip
+@click.option("--target", type=click.FloatRange(0.05, 1.0, max_open=True), default=0.2, show_default=True,
+              help="What the network shall take, as a share of the uncompressed one's latency.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of weights and the order of images.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 def demo(out: Path, minutes: float, target: float, seed: int, as_json: bool) -> None:
-    """Profile this computer, steer a network to a latency, and measure what came of it.
+    """Profile this computer, compress a network to a latency, and measure what came of it.
 
     Takes about four minutes on two cores and downloads nothing. A small residual network
-    learns scikit-learn's digits, is steered to a share of its latency, pruned, grown to time
-    minima and fine-tuned. Every stage is exported to LiteRT and all are timed in one
-    interleaved run, beside a uniformly thinned network of the same measured time.
+    learns scikit-learn's digits and is compressed as by 'fdi compress': steered to a share of its
+    latency, pruned, grown to time minima and fine-tuned. Every stage is exported to LiteRT and all are
+    timed in one interleaved run, beside a uniformly thinned network of the same measured time.
 
     Example: fdi demo --out /tmp/fdi-demo --target 0.3
     """
@@ -100,63 +101,47 @@ class _Demo:
         import keras
 
         import fdi_keras as fdi
-        from fdi_keras.cli.demo_network import digits, residual_network
+        from fdi_keras.cli.demo_network import BATCH, digits, residual_network
         from fdi_keras.compression.thinning import thin_to_time
         from fdi_keras.networks import measure_interleaved
-        from fdi_keras.networks.history import inherit
 
         data = digits(self.seed)
         network = residual_network((32, 32, 1), 10, name="digits")
         self._train(network, data, TRAIN_EPOCHS, "training")
-        start = fdi.predict_latency(network, profile).total_ms
-        goal = start * self.target
+        target_ms = self.target * measure_interleaved([network], seconds=2.0)[0].median_ms
 
-        self._say(f"steering from {start:.3f} ms to {goal:.3f} ms predicted")
-        gated = fdi.prunable(network)
-        self._train(
-            gated,
-            data,
-            STEER_EPOCHS,
-            "steering",
-            regularizer=fdi.LatencyRegularizer(profile, target_ms=goal),
-            callbacks=[fdi.LatencyCallback(session=SESSION)],
-        )
-        pruned = fdi.prune(gated, target_ms=goal)
-        self._say("growing to time minima, candidates timed on this computer")
-        grown = fdi.grow(pruned, profile, origin=gated, device="local", report=self._detail)
-        tuned = keras.models.clone_model(grown)
-        tuned.set_weights(grown.get_weights())
-        inherit(tuned, grown)
-        self._train(tuned, data, TUNE_EPOCHS, "fine-tuning")
+        self._say(f"compressing it to {self.target:.0%} of its time, candidates timed on this computer")
+        with tempfile.TemporaryDirectory() as folder:
+            result = fdi.compress(
+                network, profile, target_ms, data[:2], COMPRESS_EPOCHS,
+                batch_size=BATCH, folder=folder, session=SESSION, report=self._detail,
+            )  # fmt: skip
+            pruned, grown = (
+                keras.models.load_model(f"{folder}/{name}.keras") for name in ("pruned", "grown")
+            )
 
         self._say("a uniformly thinned network of the same measured time, from scratch")
-        equal = measure_interleaved([tuned], seconds=0.5)[0].median_ms
+        equal = measure_interleaved([result.model], seconds=0.5)[0].median_ms
         uniform = thin_to_time(network, equal, lambda m: measure_interleaved([m], seconds=0.3)[0].median_ms)
-        self._train(uniform, data, TRAIN_EPOCHS + STEER_EPOCHS + TUNE_EPOCHS, "uniform, training")
+        self._train(uniform, data, TRAIN_EPOCHS + COMPRESS_EPOCHS, "uniform, training")
 
         self._say("measuring all stages in one interleaved run")
         stages = {
-            "trained": network, "pruned": pruned, "grown": grown, "fine-tuned": tuned, "uniform": uniform,
+            "trained": network, "pruned": pruned, "grown": grown, "fine-tuned": result.model, "uniform": uniform,
         }  # fmt: skip
         self._measure(stages, profile, data)
         shutil.copy(journal_path("sessions", SESSION), self.out / "session.jsonl")
         self._finish()
 
-    def _train(self, model: Any, data: Any, epochs: int, what: str, **compile_and_fit: Any) -> None:
+    def _train(self, model: Any, data: Any, epochs: int, what: str) -> None:
         import keras
 
         from fdi_keras.cli.demo_network import BATCH
 
-        callbacks = compile_and_fit.pop("callbacks", [])
-        model.compile(
-            keras.optimizers.Adam(2e-3),
-            "sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            **compile_and_fit,
-        )
+        model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
         x, y = data[:2]
         with _EpochProgress.over(self.console, what, epochs, quiet=self.as_json) as shown:
-            model.fit(x, y, BATCH, epochs=epochs, verbose=0, callbacks=[*callbacks, shown])
+            model.fit(x, y, BATCH, epochs=epochs, verbose=0, callbacks=[shown])
 
     def _measure(self, stages: dict[str, Any], profile: Any, data: Any) -> None:
         import fdi_keras as fdi
@@ -262,11 +247,8 @@ class _EpochProgress:
 
                 class Shown(keras.callbacks.Callback):
                     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-                        logs = logs or {}
-                        state = f"accuracy {logs.get('accuracy', 0):.1%}"
-                        if "latency_ms" in logs:
-                            state += f", {logs['latency_ms']:.3f} ms"
-                        progress.update(task, advance=1, state=state)
+                        accuracy = (logs or {}).get("accuracy", 0)
+                        progress.update(task, advance=1, state=f"accuracy {accuracy:.1%}")
 
                 yield Shown()
 
