@@ -22,7 +22,7 @@ from fdi_keras.networks.graph import Graph
 from fdi_keras.profile import DeviceProfile
 
 #: A space that goes counts as if this share of its channels, and of their importance, were left (our choice, by what
-#: networks learned that were fine-tuned with and without branches: docs/method.md, section 9).
+#: networks learned that were fine-tuned with and without branches: docs/choices.md).
 GONE = 1 / 16
 
 
