@@ -31,7 +31,7 @@ from fdi_keras.profile.unmeasured import warn_if_unmeasured
 #: A network may grow to this multiple of a space's width when no origin limits it (our choice).
 REACH = 1.5
 
-#: A candidate timed on the device is accepted up to this ratio to the network before it: what
+#: A candidate timed on the device is accepted up to this ratio to the network before growth: what
 #: repeated interleaved timings of one network differ by (our choice).
 ACCEPTED_RATIO = 1.005
 
@@ -234,7 +234,8 @@ def _verified_growth(
 ) -> np.ndarray:
     """The part of the wanted changes that is no slower on the device.
 
-    First all together; if that is slower, one space after the other.
+    First all together; if that is slower, one space after the other, each timed with those accepted before it against
+    the network before growth: what single ones may cost would add up.
     """
     if np.array_equal(now, wanted) or ratio(now, wanted) <= ACCEPTED_RATIO:
         return wanted
@@ -242,7 +243,7 @@ def _verified_growth(
     for i in np.flatnonzero(now != wanted):
         trial = accepted.copy()
         trial[i] = wanted[i]
-        slower = ratio(accepted, trial)
+        slower = ratio(now, trial)
         if slower <= ACCEPTED_RATIO:
             accepted = trial
         else:

@@ -1,12 +1,17 @@
 """On devices whose minima are known, growth finds every one of them and never costs time."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic_devices import SIDE, blocks, dips, learned, linear_device
 from tensors import to_numpy
 
 import fdi_keras as fdi
+from fdi_keras.compression.grow import ACCEPTED_RATIO, _verified_growth
 from fdi_keras.errors import UsageError
 from fdi_keras.networks import find_channel_spaces, read_graph
 from fdi_keras.networks.history import history_of
@@ -163,3 +168,18 @@ def test_with_a_device_only_what_is_no_slower_in_truth_is_taken():
     after = fdi.grow(small, blocks(64), origin=gated, device="local", report=said.append)
     assert widths_of(after)["c0"] == 17
     assert any("not taken" in text for text in said)
+
+
+@given(costs=st.lists(st.floats(0, 0.02), min_size=1, max_size=6))
+def test_what_single_widths_cost_does_not_add_up(costs):
+    """Each may measure as accepted, and all of them together be slower."""
+
+    def took(widths):
+        return 1 + float(np.dot(widths - 1, costs))
+
+    search = SimpleNamespace(plan=SimpleNamespace(names=[f"c{i}" for i in range(len(costs))]))
+    now, wanted = np.ones(len(costs)), np.full(len(costs), 2.0)
+    said = []
+    taken = _verified_growth(search, now, wanted, lambda a, b: took(b) / took(a), said.append)
+    assert took(taken) <= ACCEPTED_RATIO
+    assert len(said) == np.count_nonzero(taken != wanted)
