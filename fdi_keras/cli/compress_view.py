@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from fdi_keras.cli.console import plain
 from fdi_keras.cli.plot import scatter
+from fdi_keras.cli.tables import new_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def print_stages(console: Console, result: Compressed) -> None:
     """A row for every network on the way, and where they lie."""
-    table = Table(title="Stages, timed in one interleaved run", title_justify="left")
+    table = new_table(title="Stages, timed in one interleaved run")
     table.add_column("stage")
     metrics = list(result.stages[0].metrics)
     for heading in ("params", "MFLOP", "predicted ms", "measured ms", *metrics):
@@ -35,7 +34,7 @@ def print_stages(console: Console, result: Compressed) -> None:
         )
     console.print(table)
     if result.stages[0].budgets:
-        table = Table(title="Further budgets", title_justify="left")
+        table = new_table(title="Further budgets")
         table.add_column("at most", no_wrap=True)
         for stage in result.stages:
             table.add_column(stage.name, justify="right")

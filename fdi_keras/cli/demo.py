@@ -111,14 +111,14 @@ class _Demo:
         target_ms = self.target * measure_interleaved([network], seconds=2.0)[0].median_ms
 
         self._say(f"compressing it to {self.target:.0%} of its time, candidates timed on this computer")
-        with tempfile.TemporaryDirectory() as folder:
-            result = fdi.compress(
-                network, profile, target_ms, data[:2], COMPRESS_EPOCHS,
-                batch_size=BATCH, folder=folder, session=SESSION, report=self._detail,
-            )  # fmt: skip
-            pruned, grown = (
-                keras.models.load_model(f"{folder}/{name}.keras") for name in ("pruned", "grown")
-            )
+        folder = tempfile.mkdtemp(
+            prefix="compression-", dir=self.out
+        )  # a run is never mixed with an earlier one
+        result = fdi.compress(
+            network, profile, target_ms, data[:2], COMPRESS_EPOCHS,
+            batch_size=BATCH, folder=folder, session=SESSION, report=self._detail,
+        )  # fmt: skip
+        pruned, grown = (keras.models.load_model(f"{folder}/{name}.keras") for name in ("pruned", "grown"))
 
         self._say("a uniformly thinned network of the same measured time, from scratch")
         equal = measure_interleaved([result.model], seconds=0.5)[0].median_ms
@@ -203,9 +203,9 @@ class _Demo:
 
 def stage_table(rows: list[dict[str, Any]]) -> Any:
     """The table of stages that the demo ends with."""
-    from rich.table import Table
+    from fdi_keras.cli.tables import new_table
 
-    table = Table(title="Stages, timed on this computer in one interleaved run", title_justify="left")
+    table = new_table(title="Stages, timed on this computer in one interleaved run", collapse_padding=True)
     table.add_column("stage")
     for heading in ("params", "MFLOP", "memory MB", "predicted ms", "measured ms", "+- ms", "accuracy"):
         table.add_column(heading, justify="right")

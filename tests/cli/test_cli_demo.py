@@ -5,6 +5,7 @@ import json
 
 import keras
 import pytest
+from rich.console import Console
 
 import fdi_keras.cli.demo as demo
 import fdi_keras.cli.demo_network as demo_network
@@ -56,6 +57,16 @@ def test_a_folder_that_cannot_be_made(fdi, tmp_path):
     answer = fdi("demo", "--out", tmp_path / "file" / "demo")
     assert answer.status == 1
     assert "--out" in answer.err
+
+
+def test_the_table_fits_a_terminal_of_80_columns():
+    row = {"parameters": 334_730, "flops": 26.1e6, "memory_bytes": 2.27e6, "predicted_ms": 0.295, "median_ms": 0.275,
+           "iqr_ms": 0.003, "accuracy": 0.995}  # fmt: skip
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(demo.stage_table([{"stage": stage, **row} for stage in STAGES]))
+    assert "…" not in captured.get()
+    assert all(stage in captured.get() for stage in STAGES)
 
 
 def test_the_table_and_what_to_do_next_are_shown(fdi, tmp_path, capsys):
