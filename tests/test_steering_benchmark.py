@@ -20,8 +20,8 @@ def test_the_quick_form_runs(tmp_path):
     """One method of each sort: this library's, one that trains from scratch, one that cuts and fine-tunes."""
     methods = ["steered", "uniform_from_scratch", "random_channels"]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.steering", "--quick", "--methods", *methods, "--work", str(tmp_path),
-         "--results", str(tmp_path / "results.json")],
+        [sys.executable, "-m", "benchmarks.steering", "--quick", "--together", "--methods", *methods,
+         "--work", str(tmp_path), "--results", str(tmp_path / "results.json")],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -35,6 +35,8 @@ def test_the_quick_form_runs(tmp_path):
         assert each["start_accuracy"] > 0.9
         assert each["accuracy"] > 0.8
         assert 0.2 < each["measured_ms"] / each["start_ms"] < 0.9
+        assert each["together"]
+    assert len({each["start_ms"] for each in found.values()}) == 1, "timed in turns"
     assert "8 rows, 0 FAIL" in done.stdout
 
 

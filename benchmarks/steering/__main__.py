@@ -4,6 +4,8 @@ Many hours on two cores: every method on every task, for three seeds, at the tar
 accuracy; an opponent that loses where it is far slower than ours is followed no further. Results are kept as they
 come, and a run that was stopped goes on. What the results tell of is not run again, even after a fresh checkout,
 unless ``--again`` says so; those of another processor are not gone on with. ``--known`` tells what there is so far.
+``--together`` (with ``--known`` alone) times all networks of a training anew in one run: for a computer that is quiet
+then, and was not while they were trained.
 ``--quick`` tries everything on a small task of its own in some minutes: enough to see that it works, not to learn
 anything. Parts: 1 the runs, 2 what follows from them, 3 growth.
 """
@@ -41,6 +43,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--methods", nargs="+", default=None, help="which to run; all when left out")
     parser.add_argument("--known", action="store_true", help="tell what was run so far, and run nothing")
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="at the end time all networks of a training in turns in one run",
+    )
     parser.add_argument("--quick", action="store_true", help="try everything on next to nothing")
 
 
@@ -86,6 +93,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.profile,
         methods=methods,
         known=options.known,
+        together=options.together,
         processor=processor,
         **chosen,
     )

@@ -28,6 +28,8 @@ KEYS = ("task", "method", "seed")
 
 def run(settings: Settings) -> list[Row]:
     if settings.known:
+        if settings.together:
+            time_together(settings)
         found = known(settings)
         if not found:
             sys.exit(f"nothing of this has been run in {settings.work} yet; without --known it is.")
@@ -46,7 +48,10 @@ def run(settings: Settings) -> list[Row]:
                         _one(settings, name, seed, share, method, path)
                     runs.append(json.loads(path.read_text()))
             rows += [_row(found) for found in runs]
-    return rows
+    if not settings.together:
+        return rows
+    time_together(settings)
+    return [_row(found) for found in known(settings)]
 
 
 def known(settings: Settings) -> list[dict[str, Any]]:
@@ -124,6 +129,29 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
         }
     path.write_text(json.dumps(found))
     print(f"  {_row(found).row}: {_row(found).measured}; {time.monotonic() - began:.0f} s", flush=True)
+
+
+def time_together(settings: Settings) -> None:
+    """Time the networks of every training anew, in turns in one run, beside the uncompressed one.
+
+    Whatever else the computer did while they were trained, on a quiet one their times are those of one hour then.
+    Networks that are not there any more keep theirs.
+    """
+    import fdi_keras as fdi
+
+    for name in settings.tasks:
+        for seed in settings.seeds:
+            start = settings.work / f"{name}-{seed}.keras"
+            paths = sorted(settings.work.glob(f"{name}-{seed}-*-*.tflite"))
+            if not paths or not start.exists():
+                continue
+            first, *times = fdi.measure_interleaved([start, *paths], seconds=settings.timing_s)
+            for path, took in zip(paths, times, strict=True):
+                record = path.with_suffix(".json")
+                found = json.loads(record.read_text())
+                found |= {"start_ms": first.median_ms, "measured_ms": took.median_ms, "together": True}
+                record.write_text(json.dumps(found))
+            print(f"  {name}, seed {seed}: {len(paths)} networks timed in turns", flush=True)
 
 
 def case_of(settings: Settings, name: str, seed: int, share: float) -> tuple[Case, Arrays]:

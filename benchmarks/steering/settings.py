@@ -35,6 +35,7 @@ class Settings:
         timing_s: seconds for which the uncompressed network is timed.
         judged: whether results count against what is required.
         known: only tell what was run before, and run nothing.
+        together: time all networks of a training in one run at the end.
         processor: of this computer; a share of the time is none on another.
     """
 
@@ -48,4 +49,5 @@ class Settings:
     timing_s: float = 4.0
     judged: bool = True
     known: bool = False
+    together: bool = False
     processor: str = ""
