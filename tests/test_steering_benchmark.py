@@ -64,6 +64,18 @@ def test_the_least_time_at_equal_accuracy():
     )
 
 
+def test_seeds_count_at_the_shares_that_decide():
+    from benchmarks.steering.shares import deciding_seeds
+
+    kept = [run_of(0.5, 0.9, seed=seed) for seed in (0, 1, 2)]
+    assert deciding_seeds(kept) == 3
+    lost = [run_of(0.25, 0.8, seed=seed) for seed in (0, 1)]
+    assert deciding_seeds([*kept, *lost]) == 2
+    # What is far from where accuracy begins to be lost decides nothing.
+    assert deciding_seeds([run_of(0.75, 0.9), *kept, *lost, run_of(0.125, 0.7)]) == 2
+    assert deciding_seeds(lost) == 2, "above the widest"
+
+
 def test_the_shares_that_are_tried():
     from benchmarks.steering.shares import first_share, next_share
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: What a run is one of.
 KEYS = ("task", "method", "seed")
 
+#: Processes in which networks are timed together.
+ROUNDS = 3
+
 
 def run(settings: Settings) -> list[Row]:
     if settings.known:
@@ -134,8 +137,8 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
 def time_together(settings: Settings) -> None:
     """Time the networks of every training anew, in turns in one run, beside the uncompressed one.
 
-    Whatever else the computer did while they were trained, on a quiet one their times are those of one hour then.
-    Networks that are not there any more keep theirs.
+    Of three processes the middle counts: now and then a network is slow in one from its beginning to its end. Networks
+    that are not there any more keep their times.
     """
     import fdi_keras as fdi
 
@@ -145,11 +148,18 @@ def time_together(settings: Settings) -> None:
             paths = sorted(settings.work.glob(f"{name}-{seed}-*-*.tflite"))
             if not paths or not start.exists():
                 continue
-            first, *times = fdi.measure_interleaved([start, *paths], seconds=settings.timing_s)
-            for path, took in zip(paths, times, strict=True):
+            rounds = [
+                [
+                    took.median_ms
+                    for took in fdi.measure_interleaved([start, *paths], seconds=settings.timing_s)
+                ]
+                for _ in range(ROUNDS)
+            ]
+            start_ms, *times = np.median(rounds, axis=0).tolist()
+            for path, measured_ms in zip(paths, times, strict=True):
                 record = path.with_suffix(".json")
                 found = json.loads(record.read_text())
-                found |= {"start_ms": first.median_ms, "measured_ms": took.median_ms, "together": True}
+                found |= {"start_ms": start_ms, "measured_ms": measured_ms, "together": True}
                 record.write_text(json.dumps(found))
             print(f"  {name}, seed {seed}: {len(paths)} networks timed in turns", flush=True)
 

@@ -92,6 +92,16 @@ def least_time(runs: Sequence[dict[str, Any]]) -> float | None:
     return before[0] if points else None
 
 
+def deciding_seeds(runs: Sequence[dict[str, Any]]) -> int:
+    """The fewest seeds at a share that decides on the least one: the last that loses nothing, the first that does."""
+    tried = sorted({run["share"] for run in runs}, reverse=True)
+    kept = len(list(takewhile(lambda share: not is_lost(runs, share), tried)))
+    return min(
+        len({run["seed"] for run in runs if run["share"] == share})
+        for share in tried[max(kept - 1, 0) : kept + 1]
+    )
+
+
 def more_than(runs: Sequence[dict[str, Any]]) -> float:
     """Of a method that lost too much, or found nothing, at every share: the largest of them, as it was measured."""
     widest = max(run["share"] for run in runs)

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.report import Row
 from benchmarks.steering.runs import known
 from benchmarks.steering.settings import ABLATIONS, DEEPIOT, OURS, Settings
-from benchmarks.steering.shares import least_time, more_than
+from benchmarks.steering.shares import deciding_seeds, least_time, more_than
 
 #: Further saving against DeepIoT by size, and against the best of the others: on the median task, and at worst.
 AGAINST_DEEPIOT, AGAINST_BEST, AT_WORST = 0.48, 0.20, -0.05
@@ -48,10 +48,10 @@ def _rows(settings: Settings) -> list[Row]:
         missing += len(common) - len(told)
         if DEEPIOT in told:
             further[task] = told[DEEPIOT]
-            fewest = min(fewest, len(common[DEEPIOT]))
+            fewest = min(fewest, _fewest(mine[OURS], mine[DEEPIOT]))
         if told:
             against_best[task] = min(told.values())
-            fewest_of_all = min(fewest_of_all, *(len(common[method]) for method in told))
+            fewest_of_all = min(fewest_of_all, *(_fewest(mine[OURS], mine[method]) for method in told))
     if further:
         passed = len(further) == len(settings.tasks) and fewest == len(settings.seeds)
         passed &= float(np.median([*further.values()])) >= AGAINST_DEEPIOT
@@ -97,6 +97,12 @@ def _saving(ours: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], se
 
 def _seeds(runs: Sequence[dict[str, Any]]) -> set[int]:
     return {run["seed"] for run in runs}
+
+
+def _fewest(ours: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> int:
+    """With how few seeds it was decided what ours saves of another's time."""
+    seeds = _seeds(ours) & _seeds(others)
+    return min(deciding_seeds([r for r in runs if r["seed"] in seeds]) for runs in (ours, others))
 
 
 def _with_fewer(fewest: int, settings: Settings) -> str:

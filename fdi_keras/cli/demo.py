@@ -111,9 +111,8 @@ class _Demo:
         target_ms = self.target * measure_interleaved([network], seconds=2.0)[0].median_ms
 
         self._say(f"compressing it to {self.target:.0%} of its time, candidates timed on this computer")
-        folder = tempfile.mkdtemp(
-            prefix="compression-", dir=self.out
-        )  # a run is never mixed with an earlier one
+        # A folder of its own: one of an earlier demo holds another run.
+        folder = tempfile.mkdtemp(prefix="compression-", dir=self.out)
         result = fdi.compress(
             network, profile, target_ms, data[:2], COMPRESS_EPOCHS,
             batch_size=BATCH, folder=folder, session=SESSION, report=self._detail,
