@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,13 +119,13 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
         found["error"] = str(error)
     else:
         found_forms = forms(small)
-        first, *times = fdi.measure_interleaved([network, *found_forms], seconds=1.5)
-        second, small = min(zip(times, found_forms, strict=True), key=lambda pair: pair[0].median_ms)
+        start_ms, *times = timed_in_turns([network, *found_forms], seconds=1.5)
+        measured_ms, small = min(zip(times, found_forms, strict=True), key=lambda pair: pair[0])
         small.save(path.with_suffix(".keras"))
         path.with_suffix(".tflite").write_bytes(fdi.export_litert(small))
         found |= {
-            "start_ms": first.median_ms,
-            "measured_ms": second.median_ms,
+            "start_ms": start_ms,
+            "measured_ms": measured_ms,
             "start_accuracy": accuracy(network, test),
             "accuracy": accuracy(small, test),
             "parameters": small.count_params(),
@@ -134,28 +135,30 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
     print(f"  {_row(found).row}: {_row(found).measured}; {time.monotonic() - began:.0f} s", flush=True)
 
 
-def time_together(settings: Settings) -> None:
-    """Time the networks of every training anew, in turns in one run, beside the uncompressed one.
+def timed_in_turns(networks: Sequence[Any], seconds: float) -> list[float]:
+    """Medians in milliseconds of networks, timed in turns.
 
-    Of three processes the middle counts: now and then a network is slow in one from its beginning to its end. Networks
-    that are not there any more keep their times.
+    Of three processes the middle counts: now and then a network is slow in one from its beginning to its end.
     """
     import fdi_keras as fdi
 
+    rounds = [fdi.measure_interleaved(networks, seconds=seconds) for _ in range(ROUNDS)]
+    times: list[float] = np.median([[took.median_ms for took in each] for each in rounds], axis=0).tolist()
+    return times
+
+
+def time_together(settings: Settings) -> None:
+    """Time the networks of every training anew, in turns in one run, beside the uncompressed one.
+
+    Networks that are not there any more keep their times.
+    """
     for name in settings.tasks:
         for seed in settings.seeds:
             start = settings.work / f"{name}-{seed}.keras"
             paths = sorted(settings.work.glob(f"{name}-{seed}-*-*.tflite"))
             if not paths or not start.exists():
                 continue
-            rounds = [
-                [
-                    took.median_ms
-                    for took in fdi.measure_interleaved([start, *paths], seconds=settings.timing_s)
-                ]
-                for _ in range(ROUNDS)
-            ]
-            start_ms, *times = np.median(rounds, axis=0).tolist()
+            start_ms, *times = timed_in_turns([start, *paths], settings.timing_s)
             for path, measured_ms in zip(paths, times, strict=True):
                 record = path.with_suffix(".json")
                 found = json.loads(record.read_text())
