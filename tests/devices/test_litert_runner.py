@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from fdi_keras.devices import Runtime, open_device
+from fdi_keras.devices import Runtime, litert_worker, open_device
 from fdi_keras.devices.litert_runner import LitertRunner
 from fdi_keras.errors import MeasurementError, UsageError
 from fdi_keras.profiling import build_probe
@@ -109,6 +109,32 @@ def test_interleaved_models_keep_their_order(runner):
     assert small.median_ms < middle.median_ms
     assert again.median_ms < middle.median_ms
     assert min(small.runs, middle.runs, again.runs) >= 5
+
+
+def test_the_middle_copy_counts():
+    setup = litert_worker.Setup(1, "xnnpack")
+    (copies,) = litert_worker._copies([SMALL], setup, 0.0, 3)
+    for readings, seconds in zip(copies, ([1e-6] * 9, [3e-6] * 3, [2e-6, 4e-6, 2e-6]), strict=True):
+        readings.seconds[:] = seconds
+    summary = litert_worker._summary(copies)
+    assert summary["median_ms"] == pytest.approx(2e-3)
+    assert summary["min_ms"] == pytest.approx(1e-3)
+    assert summary["iqr_ms"] == pytest.approx(1.5e-3)  # of all readings, from 1 to 2.5 us
+
+
+def test_so_many_copies_as_there_is_memory_for(monkeypatch):
+    setup = litert_worker.Setup(1, "xnnpack")
+    assert [len(each) for each in litert_worker._copies([SMALL, MIDDLE], setup, 0.0, 5)] == [5, 5]
+    monkeypatch.setattr(
+        litert_worker, "COPIES_BYTES", 1e6
+    )  # the convolution has 0.24 MB, its weights among them
+    assert [len(each) for each in litert_worker._copies([SMALL, MIDDLE], setup, 0.0, 5)] == [4, 4]
+    monkeypatch.setattr(litert_worker, "COPIES_BYTES", 1e4)
+    assert [len(each) for each in litert_worker._copies([MIDDLE], setup, 0.0, 5)] == [1]
+
+
+def test_fewer_rounds_than_copies(runner):
+    assert runner.time_interleaved([SMALL], rounds=1, budget_s=0.01)[0].runs >= 1
 
 
 @pytest.mark.parametrize("wrong", [{"budget_s": -1.0}, {"warmup_s": float("nan")}])
