@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: What a run is one of.
 KEYS = ("task", "method", "seed")
 
-#: Processes in which networks are timed together.
-ROUNDS = 3
+#: Processes in which networks are timed together, and seconds for each in each.
+ROUNDS, TIMING_S = 3, 1.5
 
 
 def run(settings: Settings) -> list[Row]:
@@ -119,7 +119,7 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
         found["error"] = str(error)
     else:
         found_forms = forms(small)
-        start_ms, *times = timed_in_turns([network, *found_forms], seconds=1.5)
+        start_ms, *times = timed_in_turns([network, *found_forms])
         measured_ms, small = min(zip(times, found_forms, strict=True), key=lambda pair: pair[0])
         small.save(path.with_suffix(".keras"))
         path.with_suffix(".tflite").write_bytes(fdi.export_litert(small))
@@ -135,14 +135,14 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
     print(f"  {_row(found).row}: {_row(found).measured}; {time.monotonic() - began:.0f} s", flush=True)
 
 
-def timed_in_turns(networks: Sequence[Any], seconds: float) -> list[float]:
+def timed_in_turns(networks: Sequence[Any]) -> list[float]:
     """Medians in milliseconds of networks, timed in turns.
 
     Of three processes the middle counts: now and then a network is slow in one from its beginning to its end.
     """
     import fdi_keras as fdi
 
-    rounds = [fdi.measure_interleaved(networks, seconds=seconds) for _ in range(ROUNDS)]
+    rounds = [fdi.measure_interleaved(networks, seconds=TIMING_S) for _ in range(ROUNDS)]
     times: list[float] = np.median([[took.median_ms for took in each] for each in rounds], axis=0).tolist()
     return times
 
@@ -158,7 +158,7 @@ def time_together(settings: Settings) -> None:
             paths = sorted(settings.work.glob(f"{name}-{seed}-*-*.tflite"))
             if not paths or not start.exists():
                 continue
-            start_ms, *times = timed_in_turns([start, *paths], settings.timing_s)
+            start_ms, *times = timed_in_turns([start, *paths])
             for path, measured_ms in zip(paths, times, strict=True):
                 record = path.with_suffix(".json")
                 found = json.loads(record.read_text())
