@@ -38,9 +38,9 @@ CLOCK_IS_FINE = get_clock_info("process_time").resolution <= 1e-6
 #: No measurement stops early before this share of its budget is used.
 SETTLING_SHARE = 0.12
 
-#: A model is as fast as its memory happens to lie. Of 57 kinds of probes loaded five times in one process on a Xeon the
-#: copies differed by 0.5 % (standard deviation, in the middle), those of dense and unrolled recurrent layers by 5 %,
-#: one's by 46 % from the fastest to the slowest, while each kept its time to 0.2 %. So networks that are compared are
+#: A model is as fast as its memory happens to lie. Of 54 kinds of probes loaded five times in one process on a Xeon the
+#: copies differed by 0.5 % (standard deviation, in the middle), those of dense and unrolled GRU layers by 5 and 6 %,
+#: one's by 46 % from the fastest to the slowest, while a copy kept its time to 0.6 %. So networks that are compared are
 #: timed in so many copies, and the middle one counts; among the probes of a campaign such differences average out.
 COPIES = 5
 
