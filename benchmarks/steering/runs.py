@@ -138,7 +138,7 @@ def _one(settings: Settings, name: str, seed: int, share: float, method: str, pa
 def timed_in_turns(networks: Sequence[Any]) -> list[float]:
     """Medians in milliseconds of networks, timed in turns.
 
-    Of three processes the middle counts: now and then a network is slow in one from its beginning to its end.
+    Of three processes the middle counts: they differ by up to 1.5 %, although each times several copies.
     """
     import fdi_keras as fdi
 

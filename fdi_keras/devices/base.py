@@ -118,8 +118,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long one execution of a model takes.
 
     Attributes:
-        median_ms: median over the readings, in ms.
-        iqr_ms: distance of their quartiles, in ms.
+        median_ms: median over the readings, in ms; of a model that was timed in several copies, the middle copy's.
+        iqr_ms: distance of the quartiles of all readings, in ms.
         min_ms: the fastest reading, in ms.
         runs: how many executions were timed. Very short models are timed several
             executions a reading, so there may be fewer readings than runs.
@@ -242,6 +242,8 @@ class Runner(Protocol):
         warmup_s: float = 0.1,
     ) -> list[Timing]:
         """Time several models in short turns, A B C A B C, so that drift hits all alike.
+
+        This computer loads each several times, as far as memory goes, and gives its turns to these copies by rotation.
 
         Args:
             models: contents of ``.tflite`` files; all are loaded at once.
