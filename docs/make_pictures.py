@@ -8,6 +8,7 @@
 * ``docs/pictures/demo.svg``: the table that ``fdi demo`` ended with.
 * ``docs/pictures/learning.svg``: error against measurements, by ``python -m benchmarks.execution_time``.
 * ``docs/pictures/memory-*.svg``, and the numbers in ``docs/memory.md``: by ``python -m benchmarks.memory_study``.
+* ``docs/pictures/steering.svg``, and the tables in ``docs/method.md``: by ``python -m benchmarks.steering``.
 * ``docs/results.md``: every row of ``benchmarks/results/*.json``.
 * The parts of README.md between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 
@@ -21,8 +22,7 @@ import json
 import math
 import random
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,10 @@ def main() -> None:
     if "memory_study" in reports:
         draw_memory(reports["memory_study"])
     # One file of results a processor: steering.json, steering-xeon.json.
-    steering = [report for name, report in reports.items() if benchmark_of(name) == "steering"]
-    if steering:
-        fill_in(DOCS / "method.md", "steering", "\n\n".join(map(steering_table, steering)))
+    of_steering = [report for name, report in reports.items() if benchmark_of(name) == "steering"]
+    if of_steering:
+        fill_in(DOCS / "method.md", "steering", "\n\n".join(map(steering_table, of_steering)))
+        draw_steering(of_steering)
     if reports:
         (DOCS / "results.md").write_text(results_page(reports))
         fill_in(README, "results", short_results(reports))
@@ -482,34 +483,9 @@ def opponents_table(report: dict[str, Any]) -> list[str]:
 
 def steering_table(report: dict[str, Any]) -> str:
     """What every method keeps at which measured time, and the least time at which it loses half a point at most."""
-    sys.path.insert(0, str(DOCS.parent))  # benchmarks are no part of what is installed
-    from benchmarks.steering.shares import least_time, more_than
-
-    runs = [row["details"] for row in report["rows"] if row["part"] == "1" and "accuracy" in row["details"]]
-    tasks, methods = (list(dict.fromkeys(run[key] for run in runs)) for key in ("task", "method"))
-    before = {task: _mean(run["start_accuracy"] for run in runs if run["task"] == task) for task in tasks}
-    rows = []
-    for method in methods:
-        cells = []
-        for task in tasks:
-            mine = [run for run in runs if (run["task"], run["method"]) == (task, method)]
-            points = []
-            for share in sorted({run["share"] for run in mine}, reverse=True):
-                here = [run for run in mine if run["share"] == share]
-                gained = [100 * (run["accuracy"] - run["start_accuracy"]) for run in here]
-                spread = f" ({min(gained):+.1f} to {max(gained):+.1f})" if len(here) > 1 else ""
-                took = _mean(run["measured_ms"] / run["start_ms"] for run in here)
-                points.append(f"{_mean(gained):+.1f}{spread} at {took:.3f}")
-            least = least_time(mine)
-            bold = f"**{least:.3f}**" if least else f"**above {more_than(mine):.3f}**" if mine else ""
-            cells.append(f"{bold}: {'; '.join(points)}" if mine else "")
-        rows.append([method.replace("_", " "), *cells])
-    head = ["", *(f"{task}, {before[task]:.1%} before" for task in tasks)]
-    counts = Counter((run["task"], run["method"], run["share"]) for run in runs)
-    fewest, most = min(counts.values()), max(counts.values())
-    seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
+    head, *rows = steering().table_cells(report)
     told = (
-        f"Measured on {report['date']}, {processors_of(report)}, {seeds}. Bold: the least "
+        f"Measured on {report['date']}, {processors_of(report)}, {steering().seeds_in_words(report)}. Bold: the least "
         "share of the uncompressed network's measured time at which at most half a point of accuracy is lost "
         "(between two points along the logarithm of the time; above: more is lost at every share that was tried). Then "
         "the points of accuracy gained or lost at each share, of several seeds the mean (and the range)."
@@ -517,9 +493,38 @@ def steering_table(report: dict[str, Any]) -> str:
     return "\n".join([told, "", *table(head, rows)])
 
 
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
+def draw_steering(reports: Sequence[dict[str, Any]]) -> None:
+    """A picture of the processor with most runs."""
+    report = max(reports, key=lambda report: len(steering().runs_of(report)))
+    (DOCS / "pictures" / "steering.svg").write_text(steering().picture(report))
+    picture = "![Accuracy over the measured time that is left, five tasks](docs/pictures/steering.svg)"
+    fill_in(README, "steering", f"{picture}\n\n{steering_text(report)}")
+
+
+def steering_text(report: dict[str, Any]) -> str:
+    """What is saved against whom, with what is missing of it."""
+    measured = {row["row"]: row["measured"] for row in report["rows"] if row["part"] == "2"}
+    told = [
+        f"{whom}: {measured[row]}"
+        for row, whom in (
+            ("further saving against DeepIoT by size, median task", "against DeepIoT steered by size"),
+            ("saving against the best of the others, median task", "against the best of the other ways"),
+        )
+        if row in measured
+    ]
+    return (
+        f"Measured on {report['date']}, {processors_of(report)}, {steering().seeds_in_words(report)}. Time that "
+        f"`fdi.compress` saves where at most half a point of accuracy is lost, on the median task, {'; '.join(told)}. "
+        "What is compared, and every number: [docs/method.md](docs/method.md#9-opponents)."
+    )
+
+
+def steering() -> Any:
+    """The benchmark's own words; benchmarks are no part of what is installed."""
+    sys.path.insert(0, str(DOCS.parent))
+    from benchmarks.steering import summary
+
+    return summary
 
 
 def short_results(reports: dict[str, Any]) -> str:

@@ -116,7 +116,7 @@ def test_a_plot_has_every_point_and_escapes_names(pictures):
 def test_the_readme_can_be_filled_in(pictures, tmp_path):
     copy = tmp_path / "README.md"
     copy.write_text(README.read_text())
-    for name in ("steps", "demo", "results"):
+    for name in ("steps", "demo", "steering", "results"):
         pictures.fill_in(copy, name, f"new {name}")
         assert copy.read_text().count(f"<!-- begin {name} -->\nnew {name}\n<!-- end {name} -->") == 1
     with pytest.raises(SystemExit, match="has no marks"):
@@ -165,3 +165,43 @@ def test_the_table_of_steering(pictures):
     # Half a point is lost three eighths of the way from 0.5 to 0.25.
     assert told[4] == "| steered | **0.386**: +1.0 at 0.500; -3.0 at 0.250 |"
     assert told[5] == "| l1 | **above 0.500**: -15.0 (-20.0 to -10.0) at 0.500 |"
+
+
+def test_the_picture_of_steering(pictures):
+    def row(task, method, share, gained, seed=0):
+        details = {
+            "task": task, "method": method, "share": share, "seed": seed, "accuracy": 0.9 + gained,
+            "start_accuracy": 0.9, "measured_ms": share, "start_ms": 1.0, "processor": "a slow one",
+        }  # fmt: skip
+        return {"part": "1", "row": "", "details": details}
+
+    rows = [
+        *(row("speech", method, share, 0.01) for method in ("steered", "l1", "l2") for share in (0.5, 0.25)),
+        row("speech", "steered", 0.25, 0.0, seed=1),
+        row("images-vgg", "deepiot_by_size", 0.5, -0.3),
+    ]
+    svg = pictures.steering().picture({"rows": rows})
+    root = ElementTree.fromstring(svg)
+    words = [text.strip() for text in root.itertext()]
+    assert "VGG-like, CIFAR-10" in words
+    assert "convolutions and LSTM, spoken digits" in words
+    assert "small ResNet, Fashion-MNIST" not in words, "nothing was run there"
+    assert "2 other ways, one line each" in words
+    assert svg == pictures.steering().picture({"rows": rows})
+
+
+def test_what_is_saved_is_told_with_what_is_missing(pictures):
+    run = {"task": "t", "method": "steered", "share": 0.5, "accuracy": 1.0, "processor": "a slow one"}
+    saved = "+47% (t +47%); 3 of 11 not run; with 1 of 3 seeds on some"
+    rows = [
+        {"part": "1", "row": "", "details": run},
+        {
+            "part": "2",
+            "row": "saving against the best of the others, median task",
+            "measured": saved,
+            "details": {},
+        },
+    ]
+    told = pictures.steering_text({"date": "today", "rows": rows})
+    assert told.startswith("Measured on today, a slow one, 1 seed.")
+    assert f"against the best of the other ways: {saved}." in told
