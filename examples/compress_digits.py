@@ -47,7 +47,7 @@ def main() -> None:
     model.fit(x, y, validation_data=test, epochs=epochs, verbose=2, callbacks=[callback])
 
     small = fdi.prune(model)  # a plain keras.Model with fewer channels
-    small = fdi.grow(small, profile, origin=model)  # wider again where it costs no time
+    small = fdi.grow(small, profile, origin=model, exchange=True)  # the best widths of no more time
     small.compile("adam", **LOSS)
     small.fit(x, y, validation_data=test, epochs=epochs, verbose=2)  # fine-tuning, as always
 
