@@ -514,7 +514,8 @@ def steering_text(report: dict[str, Any]) -> str:
     ]
     return (
         f"Measured on {report['date']}, {processors_of(report)}, {steering().seeds_in_words(report)}. Time that "
-        f"`fdi.compress` saves where at most half a point of accuracy is lost, on the median task, {'; '.join(told)}. "
+        f"`fdi.compress` saves where at most half a point of accuracy is lost, on the median task (below zero: it "
+        f"takes more), {'; '.join(told)}. "
         "What is compared, and every number: [docs/method.md](docs/method.md#9-opponents)."
     )
 

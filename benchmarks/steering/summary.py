@@ -1,4 +1,4 @@
-"""What a report of this benchmark says, as a table, a picture and a sentence for the documents."""
+"""What a report of this benchmark says, as a table and a picture for the documents."""
 
 from __future__ import annotations
 
