@@ -8,10 +8,11 @@ the estimation of statistics anew are our choice.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,13 @@ from fdi_keras.compression.recurrent_form import fitting_form
 from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegularizer, Regularizer
 from fdi_keras.compression.run_folder import RunFolder
 from fdi_keras.compression.stages import Stage, told_of
-from fdi_keras.compression.tuning import estimate_statistics, rising_and_falling, without_dropout
+from fdi_keras.compression.tuning import (
+    averaged_weights,
+    estimate_statistics,
+    rising,
+    rising_and_falling,
+    without_dropout,
+)
 from fdi_keras.errors import UsageError
 from fdi_keras.networks.budgets import Budget, checked_budgets, profiles_of
 from fdi_keras.networks.channel_spaces import find_channel_spaces
@@ -84,7 +91,7 @@ def compress(
     """Make a trained network as fast as asked for, with as little loss of accuracy as this library can.
 
     Branches of additions go whose time is worth more elsewhere; the gates are steered to the target, closed channels
-    removed, widths grown to time minima, and the rest is fine-tuned under a learning rate that falls to zero; of both
+    removed, widths grown to time minima, and the rest is fine-tuned, its weights averaged over many steps; of both
     trainings the original network is the teacher.
     Recurrent layers become loops or unrolled, as more channels are predicted to fit the target.
 
@@ -282,13 +289,22 @@ class _Run:
         inherit(tuned, grown)
         self._compile(tuned)
         rate = float(keras.ops.convert_to_numpy(tuned.optimizer.learning_rate))
+        steps = self._steps_of_an_epoch()
+        if steps is None:
+            self.report(
+                "weights are not averaged but the learning rate falls to zero: of the data no length is known"
+            )
+        course = rising if steps else rising_and_falling
         schedule = keras.callbacks.LearningRateScheduler(
-            lambda epoch, _: rate * rising_and_falling((epoch + 0.5) / self.tuning)
+            lambda epoch, _: rate * course((epoch + 0.5) / self.tuning)
         )
-        # A smaller network can learn less by heart, and mixtures of examples are there against it (our choice).
-        with without_dropout(tuned) if self.lesson and self.lesson.is_mixed else nullcontext() as dropped:
-            if dropped:
+        with ExitStack() as meanwhile:
+            # A smaller network can learn less by heart, and mixtures of examples are there against it (our choice).
+            mixed = self.lesson is not None and self.lesson.is_mixed
+            if mixed and meanwhile.enter_context(without_dropout(tuned)):
                 self.report("dropout is left out of fine-tuning: mixtures of examples take its place")
+            if steps:
+                meanwhile.enter_context(averaged_weights(tuned, steps * self.tuning))
             self._fit(tuned, self.tuning, "fine-tuning", [schedule])
         tuned.compile(**self._compiling())
         tuned.optimizer.build(tuned.trainable_variables)  # or Keras finds its file incomplete
@@ -309,6 +325,15 @@ class _Run:
                 classes = self.lesson.loss.classes
                 arguments |= {"metrics": [TaughtAccuracy(classes)], "weighted_metrics": None}
         network.compile(**arguments, **further)
+
+    def _steps_of_an_epoch(self) -> int | None:
+        """None where the data do not tell."""
+        if _are_arrays(self.data):
+            return math.ceil(len(keras.tree.flatten(self.data)[0]) / self.batch_size)
+        try:
+            return len(self.data)
+        except (TypeError, NotImplementedError):
+            return None
 
     def _fit(self, network: keras.Model, epochs: int, what: str, callbacks: list[Any]) -> None:
         callbacks = [*self.folder.going_on(what), *callbacks, _Told(what, epochs, self.report)]

@@ -9,7 +9,7 @@ from synthetic_devices import leaf, model_of, profile_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.distillation import SHARE, TaughtAccuracy, TaughtLoss, lesson
-from fdi_keras.compression.tuning import estimate_statistics, without_dropout
+from fdi_keras.compression.tuning import averaged_weights, estimate_statistics, without_dropout
 from fdi_keras.errors import TrainingDivergedError, UsageError
 from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
@@ -160,6 +160,9 @@ def test_a_branch_goes_whose_time_is_worth_more_elsewhere(tmp_path):
     assert whole.stages[-1].predicted_ms <= goal * (1 + 1e-6)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Your input ran out of data"
+)  # Keras's, where it did not know how many there are
 def test_other_data_and_losses(profile):
     import tensorflow as tf
 
@@ -173,7 +176,16 @@ def test_other_data_and_losses(profile):
         validation_data=batches, device=None, report=said.append,
     )  # fmt: skip
     assert "nobody teaches: the data are no arrays (x, y)" in said
+    assert not any("averaged" in text for text in said)
     assert result.stages[-1].metrics["accuracy"] > 0.4
+    unknown = tf.data.Dataset.from_generator(
+        lambda: iter(zip(x, y, strict=True)),
+        output_signature=(tf.TensorSpec((8, 8, 1), tf.float32), tf.TensorSpec((), tf.int32)),
+    )
+    fdi.compress(
+        model, profile, half(model, profile), unknown.batch(32), 2, device=None, report=said.append
+    )  # fmt: skip
+    assert any(text.startswith("weights are not averaged") for text in said)
     image = keras.Input((8, 8, 1))
     x2 = L.Flatten()(L.Conv2D(12, 3, activation="relu")(image))
     numbers = keras.Model(image, L.Dense(1)(x2))
@@ -314,6 +326,77 @@ def test_dropout_inside_of_layers_rests_as_well():
     assert np.abs(np.asarray(model(x, training=True)) - np.asarray(model(x))).max() > 1e-3
     with without_dropout(keras.Model(signal, L.LSTM(5)(signal))) as dropped:
         assert not dropped
+
+
+def small_with_norm(optimizer):
+    keras.utils.set_random_seed(5)
+    image = keras.Input((8, 8, 1))
+    x = L.ReLU()(L.BatchNormalization(momentum=0.9)(L.Conv2D(3, 3, name="stem")(image)))
+    model = keras.Model(image, L.Dense(3, "softmax")(L.GlobalAveragePooling2D()(x)))
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.1),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), initial_scale=2.0),
+    ],
+)
+def test_training_ends_with_a_running_mean_of_the_weights(optimizer):
+    """And with statistics of batch normalization that are means over the same steps."""
+    x, y = stripes(96)
+    last = small_with_norm(optimizer())
+    seen, statistics = [], []
+
+    def note(batch, logs):
+        seen.append([keras.ops.convert_to_numpy(w) for w in last.trainable_variables])
+        statistics.append([keras.ops.convert_to_numpy(w) for w in last.non_trainable_variables])
+
+    noting = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    last.fit(x, y, 16, epochs=4, verbose=0, shuffle=False, callbacks=[noting])
+    averaged = small_with_norm(optimizer())
+    with averaged_weights(averaged, 24):
+        averaged.fit(x, y, 16, epochs=4, verbose=0, shuffle=False)
+    expected = seen[0]
+    for weights in seen[1:]:  # a quarter of 24 steps: the newest counts one sixth
+        expected = [mean + (new - mean) / 6 for mean, new in zip(expected, weights, strict=True)]
+    for mean, found in zip(expected, averaged.trainable_variables, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(found), mean, atol=1e-5)
+    norm = next(layer for layer in averaged.layers if isinstance(layer, L.BatchNormalization))
+    assert norm.momentum == 0.9
+    # What is averaged with momentum 0.9 tells what every batch had.
+    was, expected_mean = np.zeros(3), np.zeros(3)
+    for mean, *_ in statistics:
+        of_batch = (mean - 0.9 * was) / 0.1
+        was, expected_mean = mean, expected_mean + (of_batch - expected_mean) / 6
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), expected_mean, atol=1e-4)
+
+
+def test_averages_go_on_where_training_was_stopped(tmp_path):
+    x, y = stripes(96)
+
+    def trained_for(epochs, folder, stop_after=None):
+        model = small_with_norm(keras.optimizers.Adam(0.01))
+
+        def stop(epoch, logs):
+            if epoch == stop_after:
+                raise KeyboardInterrupt
+
+        callbacks = [
+            keras.callbacks.BackupAndRestore(folder),
+            keras.callbacks.LambdaCallback(on_epoch_begin=stop),
+        ]
+        with averaged_weights(model, 6 * epochs):
+            model.fit(x, y, 16, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks)
+        return model.get_weights()
+
+    whole = trained_for(4, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained_for(4, tmp_path / "parts", stop_after=2)
+    for one, other in zip(whole, trained_for(4, tmp_path / "parts"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_statistics_are_those_of_the_data(trained):
