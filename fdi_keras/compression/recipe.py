@@ -31,6 +31,7 @@ from fdi_keras.compression.regularizer import BudgetRegularizer, LatencyRegulari
 from fdi_keras.compression.run_folder import RunFolder
 from fdi_keras.compression.stages import Stage, told_of
 from fdi_keras.compression.tuning import (
+    at_one_rate,
     averaged_weights,
     estimate_statistics,
     rising,
@@ -49,6 +50,9 @@ from fdi_keras.writing import write_atomically
 
 #: Share of the epochs in which the gates are trained.
 STEERING = 0.2
+
+#: Steps of an epoch, of which a schedule is asked for its rates, where the data do not tell them.
+UNKNOWN_STEPS = 100
 
 #: Seconds of timing of the original, in whose time all is told.
 FIRST_S = 3.0
@@ -97,7 +101,7 @@ def compress(
 
     Args:
         model: a trained and compiled Sequential or functional model; it is not changed. Its loss, optimizer
-            and metrics are those of the compression.
+            and metrics are those of the compression, a schedule gives way to its highest learning rate.
         profile: of the device, its path, or the name of a bundled one.
         target_ms: what the network shall take: on ``device`` where one is named, else predicted.
         data: ``(x, y)`` arrays, or whatever else ``fit`` takes; without arrays nobody teaches.
@@ -220,6 +224,10 @@ class _Run:
             self.report(f"and from {amount:.4g} {budget.unit} to {budget}")
         pruned, grown, tuned = map(self.folder.kept, ("pruned", "grown", "fine-tuned"))
         if pruned is None or grown is None or tuned is None:
+            if (rate := self._optimizer()[1]) is not None:
+                self.report(
+                    f"instead of its schedule the optimizer has the highest learning rate of it, {rate:.3g}"
+                )
             self._teach()
             if pruned is None or grown is None:
                 pruned, grown = self._narrowed(self._steered())
@@ -313,12 +321,17 @@ class _Run:
 
     # Training
 
-    def _compiling(self) -> dict[str, Any]:
+    def _compiling(self, **instead: Any) -> dict[str, Any]:
         """Arguments of ``compile`` as the original had them, with an optimizer of their own."""
-        return keras.saving.deserialize_keras_object(self.model.get_compile_config())
+        return keras.saving.deserialize_keras_object({**self.model.get_compile_config(), **instead})
+
+    def _optimizer(self) -> tuple[Any, float | None]:
+        """Serialized: a schedule is for the training that it was made for, ours has its own."""
+        steps = (self._steps_of_an_epoch() or UNKNOWN_STEPS) * self.tuning
+        return at_one_rate(self.model.get_compile_config()["optimizer"], steps)
 
     def _compile(self, network: keras.Model, **further: Any) -> None:
-        arguments = self._compiling()
+        arguments = self._compiling(optimizer=self._optimizer()[0])
         if self.lesson is not None:
             arguments["loss"] = self.lesson.loss
             if not self.lesson.scores_labels:

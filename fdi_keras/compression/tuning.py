@@ -17,6 +17,9 @@ WARM_UP = 0.1
 #: How far back averaged weights reach, as a share of all steps: older ones count less than 1/e (our choice).
 REACH = 0.25
 
+#: Steps at which a schedule is asked for its rate.
+RATES_SEEN = 200
+
 #: Batches from which statistics of batch normalization are estimated anew.
 STATISTICS_BATCHES = 50
 
@@ -49,6 +52,31 @@ def rising(progress: float) -> float:
     (0.5, 1.0, 1.0)
     """
     return min(progress / WARM_UP, 1.0)
+
+
+def at_one_rate(optimizer: Any, steps: int) -> tuple[Any, float | None]:
+    """An optimizer that follows a schedule of its own training, with the highest rate of it in the schedule's place.
+
+    Args:
+        optimizer: as Keras serializes it.
+        steps: of the schedule that are looked at.
+
+    Returns:
+        It, serialized, and that rate; as it was and ``None`` where it follows none.
+    """
+    if not isinstance(optimizer, dict):
+        return optimizer, None
+    config = dict(optimizer["config"])
+    if "inner_optimizer" in config:  # of a scaled loss
+        config["inner_optimizer"], highest = at_one_rate(config["inner_optimizer"], steps)
+    elif isinstance(config.get("learning_rate"), dict):
+        schedule = keras.saving.deserialize_keras_object(config["learning_rate"])
+        seen = np.unique(np.linspace(0, steps, RATES_SEEN).astype(int))
+        highest = max(float(keras.ops.convert_to_numpy(schedule(int(step)))) for step in seen)
+        config["learning_rate"] = highest
+    else:
+        return optimizer, None
+    return {**optimizer, "config": config}, highest
 
 
 @contextmanager

@@ -9,7 +9,12 @@ from synthetic_devices import leaf, model_of, profile_of
 
 import fdi_keras as fdi
 from fdi_keras.compression.distillation import SHARE, TaughtAccuracy, TaughtLoss, lesson
-from fdi_keras.compression.tuning import averaged_weights, estimate_statistics, without_dropout
+from fdi_keras.compression.tuning import (
+    at_one_rate,
+    averaged_weights,
+    estimate_statistics,
+    without_dropout,
+)
 from fdi_keras.errors import TrainingDivergedError, UsageError
 from fdi_keras.journal import read_journal
 from fdi_keras.operators import KINDS
@@ -372,6 +377,29 @@ def test_training_ends_with_a_running_mean_of_the_weights(optimizer):
         of_batch = (mean - 0.9 * was) / 0.1
         was, expected_mean = mean, expected_mean + (of_batch - expected_mean) / 6
     np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), expected_mean, atol=1e-4)
+
+
+def test_a_schedule_of_the_original_training_is_not_followed(profile):
+    """It would have ended long before; the network that is returned has it again."""
+    keras.utils.set_random_seed(2)
+    model, said = network(), []
+    schedule = keras.optimizers.schedules.CosineDecay(1e-6, 10, warmup_target=5e-3, warmup_steps=4)
+    model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy")
+    result = fdi.compress(model, profile, half(model, profile), stripes(), 2, device=None, report=said.append)
+    assert "instead of its schedule the optimizer has the highest learning rate of it, 0.005" in said
+    assert result.model.optimizer.get_config()["learning_rate"]["class_name"] == "CosineDecay"
+
+
+def test_schedules_are_found_inside_of_optimizers():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(schedule), initial_scale=8.0)
+    found, rate = at_one_rate(keras.saving.serialize_keras_object(scaled), 100)
+    assert rate == pytest.approx(0.1)
+    again = keras.saving.deserialize_keras_object(found)
+    assert float(again.inner_optimizer.learning_rate) == pytest.approx(0.1)
+    assert again.initial_scale == 8.0
+    for plain in ("adam", keras.saving.serialize_keras_object(keras.optimizers.SGD(0.3))):
+        assert at_one_rate(plain, 100) == (plain, None)
 
 
 def test_averages_go_on_where_training_was_stopped(tmp_path):
